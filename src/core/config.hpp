@@ -1,0 +1,193 @@
+// The validated configuration: immutable, the same on every node but for `self`.
+//
+// src/config reads it from /etc/cluster.d; everything else only looks at it. Whatever stands here has been
+// checked: names are unique, indices fit their tables, addresses parse, durations are positive, and the
+// timing satisfies the window inequality (`window_is_safe` in core/timing.hpp).
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.hpp"
+#include "base/ids.hpp"
+#include "base/time.hpp"
+
+namespace clusterd {
+
+inline constexpr size_t kNodes = 2;
+inline constexpr size_t kMaxLinks = 8;
+inline constexpr size_t kMaxHosts = 16;
+inline constexpr size_t kMaxServices = 24;
+inline constexpr size_t kMaxMirrorsPerService = 16;
+
+// How fast a cluster looks and how long it waits. Documented in docs/safety.md (S1, S2).
+struct Timing {
+  std::string profile = "steady";
+  Duration heartbeat{};     // h: between two heartbeats on each link
+  Duration lease{};         // L: how long evidence permits to be active, from when it was sent
+  Duration window{};        // W: silence before a standby may take over, from the last receipt
+  Duration gate_latency{};  // F: between the deadline and the last packet through the gate
+  double clock_error = 0.001;          // rho: relative error of the nodes' clock rates
+  Duration probe_slow = std::chrono::seconds(1);  // between probes of a reference host while all is well
+  Duration settle = std::chrono::seconds(2);  // how long better reachability must last before a handover
+  Duration host_gone = std::chrono::seconds(60);  // silence after which a reference host stops counting
+  Duration host_back = std::chrono::seconds(10);  // answering for this long lets it count again
+};
+
+struct Nic {
+  std::string name;  // as the kernel calls it: "eth0"
+  auto operator<=>(const Nic&) const = default;
+};
+
+// One node's end of a link: the NIC and the node's own address on it.
+struct LinkEnd {
+  std::string nic;
+  Prefix address;
+};
+
+// One heartbeat path: a pair of addresses on one network. Named as in the node tables ("service", "heartbeat").
+struct LinkConfig {
+  std::string name;
+  std::array<LinkEnd, kNodes> ends;
+};
+
+struct NodeConfig {
+  std::string name;
+  std::optional<std::string> redundant_nic;  // spare NIC, down until needed (mac = "redundant")
+};
+
+enum class ProbeKind : uint8_t { kIcmp, kArp, kTcp };
+
+struct HostConfig {
+  std::string text;  // as written: "192.168.1.1", "arp://192.168.1.9", "tcp://192.168.1.10:53"
+  ProbeKind kind = ProbeKind::kIcmp;
+  IpAddress address;
+  uint16_t port = 0;           // kTcp only
+  std::optional<LinkId> link;  // the link whose network holds the address, if one does
+};
+
+// How a service's layer-2 identity moves.
+enum class MacMode : uint8_t {
+  kVirtual,    // a macvlan with the service's own MAC on the service NIC
+  kRedundant,  // the node's spare NIC takes the service's MAC and addresses, and is down on the standby
+  kNone,       // the addresses go on the service NIC; only announcements tell the neighbours
+};
+
+// One member of a service that is started and stopped.
+struct UnitConfig {
+  enum class Kind : uint8_t {
+    kSystemd,  // `name` is the systemd unit
+    kCommand,  // start / stop / status commands; a pid file makes a crash an event
+    kRun,      // one command that stays in the foreground
+  };
+  Kind kind = Kind::kSystemd;
+  std::string name;
+  std::string start, stop, status;  // kCommand: shell commands; kRun: `start` is the command
+  std::string pid_file;             // kCommand, optional
+  Duration start_timeout = std::chrono::seconds(30);
+  Duration stop_timeout = std::chrono::seconds(30);
+};
+
+struct CheckConfig {
+  enum class Kind : uint8_t { kTcp, kCommand };
+  Kind kind = Kind::kTcp;
+  std::string text;     // as shown: "tcp 445", "command /usr/bin/…"
+  uint16_t port = 0;    // kTcp: port on the service's first address (or on `address`)
+  std::optional<IpAddress> address;
+  std::string command;  // kCommand: exit code 0 = good
+  Duration every = std::chrono::seconds(2);
+  Duration timeout = std::chrono::seconds(5);
+  Duration grace = std::chrono::seconds(10);  // after a start, failures do not count yet
+  unsigned failures = 3;                      // in a row, before the service counts as failed
+};
+
+struct MirrorConfig {
+  std::string name;                // unique within the service; "1", "2", … unless given
+  std::vector<std::string> paths;  // absolute; a directory ends with "/"
+  std::vector<std::string> exclude;
+  Duration every = std::chrono::minutes(5);
+  bool remove = true;        // delete at the target what vanished at the source
+  bool whole_file = false;   // save CPU: no deltas
+  bool compress = false;
+  uint64_t bandwidth = 0;    // bytes per second, 0 = no limit
+  Duration keep_backups = std::chrono::hours(24 * 30);
+  uint64_t max_backups = 0;  // bytes, 0 = no limit
+  // Other target than the peer (an off-site copy): "user@host:/path/". Never a source of a resync.
+  std::optional<std::string> to;
+};
+
+struct RestartBudget {
+  unsigned restarts = 3;
+  Duration within = std::chrono::minutes(10);
+};
+
+enum class Failback : uint8_t { kManual, kAuto };
+
+struct ServiceConfig {
+  std::string name;
+  std::optional<NodeId> prefer;
+  std::vector<Prefix> addresses;
+  LinkId link;  // the link whose NIC carries the addresses
+  MacMode mac = MacMode::kVirtual;
+  MacAddress mac_address;  // unused with kNone
+  std::vector<UnitConfig> units;
+  std::vector<CheckConfig> checks;
+  std::vector<MirrorConfig> mirrors;
+  bool hot = false;  // units run on both nodes; only the addresses move
+  Failback failback = Failback::kManual;
+  Duration failback_after = std::chrono::seconds(30);  // kAuto: the peer must have been well for this long
+  RestartBudget budget;
+};
+
+struct NotifyConfig {
+  std::string command;  // called for each notice; empty = none
+  std::string mail;     // address for the local sendmail program; empty = none
+};
+
+// Site's own ifup/ifdown, called with the service, the NIC and the addresses in the environment.
+struct HookConfig {
+  std::string up, down;
+  Duration timeout = std::chrono::seconds(10);
+};
+
+struct SshConfig {
+  std::string user = "root";
+  std::string identity;     // private key; empty = ssh's own default
+  std::string known_hosts;  // empty = ssh's own default
+  uint16_t port = 22;
+};
+
+enum class Rejoin : uint8_t { kAuto, kManual };
+
+struct Config {
+  std::string cluster;
+  NodeId self;
+  std::array<NodeConfig, kNodes> nodes;
+  std::vector<LinkConfig> links;
+  std::vector<HostConfig> hosts;
+  std::vector<ServiceConfig> services;
+  Timing timing;
+  bool relay = true;
+  Rejoin rejoin = Rejoin::kAuto;
+  unsigned max_takeovers_per_hour = 4;
+  uint16_t port = 7410;      // UDP, heartbeats
+  std::string secret_file;   // 32 bytes in hex
+  NotifyConfig notify;
+  HookConfig hooks;
+  SshConfig ssh;
+  uint64_t hash = 0;  // over everything that both nodes must share (S12)
+  // What the hash covers, one readable line per setting ("services/web.toml: mac = virtual"): exchanged and
+  // compared when the hashes differ, so that an error can say which lines differ.
+  std::vector<std::string> hashed_lines;
+
+  [[nodiscard]] NodeId peer() const { return NodeId(1 - self.at()); }
+  [[nodiscard]] const NodeConfig& node(NodeId id) const { return nodes.at(id.at()); }
+  [[nodiscard]] const ServiceConfig& service(ServiceId id) const { return services.at(id.at()); }
+  [[nodiscard]] const LinkConfig& link(LinkId id) const { return links.at(id.at()); }
+  [[nodiscard]] const HostConfig& host(HostId id) const { return hosts.at(id.at()); }
+};
+
+}  // namespace clusterd

@@ -1,0 +1,139 @@
+// Everything that can happen to a node: the input of `Node::step`.
+//
+// Events are plain facts from the ports. They carry what was observed and never an opinion: whether a silence
+// is a failure is decided in the core alone.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "base/address.hpp"
+#include "base/ids.hpp"
+#include "core/heartbeat.hpp"
+
+namespace clusterd {
+
+// Always the first event of a daemon's life.
+struct Started {
+  BootId boot;                // random, new for each start of the daemon
+  bool host_rebooted = true;  // the kernel was booted since the state was last written
+  WallTime wall{};
+};
+
+// Time has passed: `Node::next_deadline` is due (or simply later than before).
+struct Tick {
+  WallTime wall{};
+};
+
+// A sealed datagram of the peer was opened and decoded. Exactly one of `link` and `relay` is set.
+struct HeartbeatReceived {
+  std::optional<LinkId> link;
+  std::optional<HostId> relay;  // the reference host off which it bounced
+  Heartbeat heartbeat;
+};
+
+// A reference host answered the probe that was sent at `sent` (the instant in `SendProbe`).
+struct ProbeAnswered {
+  HostId host;
+  Instant sent;
+};
+
+// Carrier or presence of a NIC that the configuration names. Reported once at start and at each change.
+struct NicChanged {
+  std::string nic;
+  bool up = false;
+  std::string detail;  // "no carrier", "missing"
+};
+
+// Somebody on the LAN answered for the service's address when it was probed before activation.
+struct AddressAnswered {
+  ServiceId service;
+  IpAddress address;
+  MacAddress mac;
+  Instant sent;  // when the probe that was answered left
+};
+
+// Outcome of `add_addresses`.
+struct AddressReport {
+  ServiceId service;
+  bool ok = false;
+  std::string detail;
+};
+
+// An address (or the whole NIC) of an active service was taken away by somebody else.
+struct AddressLost {
+  ServiceId service;
+  std::string detail;
+};
+
+struct UnitReport {
+  ServiceId service;
+  UnitId unit;
+  enum class Outcome : uint8_t {
+    kStarted,      // answers StartUnit; also when it already ran
+    kStartFailed,  // answers StartUnit
+    kStopped,      // answers StopUnit; verified, also when it did not run
+    kStopFailed,   // answers StopUnit; something may still run
+    kCrashed,      // spontaneous: it ran, and does not any more
+  } outcome = Outcome::kStarted;
+  std::string detail;
+};
+
+struct CheckReport {
+  ServiceId service;
+  CheckId check;
+  bool ok = false;
+  std::string detail;
+};
+
+// What the mirror process says of an order, or of its own accord (`kProgress`).
+struct MirrorReport {
+  ServiceId service;
+  MirrorId mirror;
+  Epoch epoch;  // of the order
+  enum class Outcome : uint8_t { kProgress, kDone, kFailed, kHalted } outcome = Outcome::kDone;
+  enum class Kind : uint8_t { kRun, kResync, kFlush } kind = Kind::kRun;
+  uint64_t files = 0;        // copied or changed at the target
+  uint64_t bytes = 0;        // sent
+  uint64_t removed = 0;      // deleted at the target
+  uint64_t backed_up = 0;    // kept in the backup set (kResync)
+  uint64_t lost = 0;         // files in the loss report (kResync)
+  std::string backup_set;    // its name at the target, empty if nothing was kept
+  std::string detail;        // cause of kFailed and kHalted, or what is going on
+};
+
+// The state of `persist_version` (and all before) is on disk.
+struct Persisted {
+  uint64_t version = 0;
+  bool ok = true;      // false: the disk refused; nothing of it may be relied on
+  std::string detail;
+};
+
+// An order of the administrator, or of a helper on this host, that came in over the control socket.
+struct Command {
+  enum class Kind : uint8_t {
+    kMove,            // service [, node]: hand the service over to the node
+    kStandby,         // node: put it aside (move everything away, set the standby lock)
+    kOnline,          // node: release the standby lock and what else was blocked after failures
+    kStartForce,      // service or all: start here without knowing of the peer (S6)
+    kResync,          // service: compare and copy everything to the standby now
+    kMirrorRun,       // service: run the scheduled mirror now
+    kMirrorConfirm,   // service, text = mirror: a halted mirror may go on with what it finds
+    kMirrorReceive,   // service, text = mirror, epoch: a peer's mirror run asks to write here (S8)
+    kAcceptDiverged,  // service: the administrator has seen the divergence
+    kStopServices,    // hand everything over, or stop it where nobody takes it: before a shutdown
+    kPrepareRestart,  // ask the peer for a promise, then the daemon may exit with its services running
+  } kind = Kind::kMove;
+  uint64_t id = 0;  // the Reply carries it
+  std::optional<ServiceId> service;
+  std::optional<NodeId> node;
+  std::string text;
+  Epoch epoch;
+};
+
+using Event = std::variant<Started, Tick, HeartbeatReceived, ProbeAnswered, NicChanged, AddressAnswered,
+                           AddressReport, AddressLost, UnitReport, CheckReport, MirrorReport, Persisted,
+                           Command>;
+
+}  // namespace clusterd

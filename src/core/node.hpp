@@ -1,0 +1,41 @@
+// The node: all decisions of one server of the cluster, as a pure state machine.
+//
+// Contract
+// - `step` takes one event and returns what is to be done. It never blocks, never throws, makes no system
+//   call and reads no clock: `now` is an argument and never goes backwards. The same events in the same order
+//   give the same actions.
+// - Call `step(now, Tick{})` when `next_deadline()` has come. Being late is allowed: the node notices, and
+//   distrusts its own suspicion by as much (docs/safety.md, S2).
+// - Actions are performed in the order that core/actions.hpp documents.
+// - Not thread-safe; one thread owns a node.
+#pragma once
+
+#include <memory>
+
+#include "core/actions.hpp"
+#include "core/config.hpp"
+#include "core/events.hpp"
+#include "core/persisted_state.hpp"
+#include "core/status.hpp"
+
+namespace clusterd {
+
+class Node {
+ public:
+  Node(const Config& config, const PersistedState& state);
+  ~Node();
+  Node(Node&&) noexcept;
+  Node& operator=(Node&&) noexcept;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  [[nodiscard]] Actions step(Instant now, const Event& event);
+  [[nodiscard]] Instant next_deadline() const;
+  [[nodiscard]] const Status& status() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace clusterd

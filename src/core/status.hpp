@@ -1,0 +1,76 @@
+// What a node believes at this moment, for `clusterctl status`, the web page and readiness: a plain picture
+// without behaviour. Ages are given as instants; kLongAgo means "never".
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/actions.hpp"
+#include "core/config.hpp"
+#include "core/heartbeat.hpp"
+
+namespace clusterd {
+
+struct LinkStatus {
+  bool up = false;
+  Instant last_heard = kLongAgo;
+};
+
+struct HostStatus {
+  bool answers = false;
+  bool relays = false;
+  Instant last_answer = kLongAgo;  // when the newest answered probe was sent
+  CountedState here, at_peer;
+};
+
+struct MirrorStatus {
+  enum class State : uint8_t { kIdle, kRunning, kFailed, kHalted, kNever } state = State::kNever;
+  Instant last_success = kLongAgo;  // as the source: when the last complete run began
+  Instant next_run = kNever;
+  bool synced = false;  // a complete run of this epoch has reached the peer
+  std::string detail;   // progress, or the cause of a failure or halt
+  std::optional<MirrorReport> last;
+};
+
+struct ServiceStatus {
+  Role here = Role::kStandby;
+  Role at_peer = Role::kStandby;
+  bool peer_known = false;
+  Epoch epoch, data_epoch;
+  bool ready_here = false, ready_at_peer = false;
+  bool diverged = false;
+  bool blocked_here = false, blocked_at_peer = false;
+  bool wants_human = false;
+  std::string detail;  // why it is where it is, in a few words: "waits for its peer (started alone)"
+  unsigned restarts = 0;  // within the budget's time
+  std::vector<UnitReport::Outcome> units;
+  std::vector<bool> checks;  // true = good
+  std::vector<MirrorStatus> mirrors;
+};
+
+struct NodeStatus {
+  bool heard = false;  // always true of the own node
+  bool locked = false;
+  std::string lock_reason;
+  bool leaving = false;
+  Instant last_heard = kLongAgo;
+  Duration clock_skew{};  // wall clock of the peer minus the own one
+};
+
+struct Status {
+  NodeId self;
+  std::array<NodeStatus, kNodes> nodes;
+  std::vector<LinkStatus> links;
+  std::vector<HostStatus> hosts;
+  std::vector<ServiceStatus> services;
+  bool config_differs = false;
+  bool moves_stopped = false;   // too many takeovers within an hour (S11)
+  Instant lease = kLongAgo;     // until when this node may be active
+  Duration lateness{};          // by which the own loop was late lately
+  std::string mode = "reference hosts";  // the third source of information in force
+  std::optional<Decision> last_decision;
+};
+
+}  // namespace clusterd
