@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/ids.hpp"
@@ -19,6 +20,9 @@ struct Started {
   BootId boot;                // random, new for each start of the daemon
   bool host_rebooted = true;  // the kernel was booted since the state was last written
   WallTime wall{};
+  // What the pinned gates of a predecessor still permit, per ServiceId (kLongAgo = shut or none): the lease
+  // that a restarted daemon may continue without a gap.
+  std::vector<Instant> gate_deadlines;
 };
 
 // Time has passed: `Node::next_deadline` is due (or simply later than before).

@@ -16,7 +16,10 @@ namespace clusterd {
 struct PersistedService {
   Epoch epoch;       // latest activation known of, here or at the peer
   Epoch data_epoch;  // epoch whose files are complete on this disk
-  // True from before this node becomes active until it has stopped in good order or learnt of a successor.
+  // Epoch reserved for an activation that may have begun: fsynced before the activation, cleared after. If a
+  // crash leaves it set, nobody knows whether this node served; it then waits for its peer (S6).
+  Epoch claimed;
+  // True from the activation until this node has stopped in good order or learnt of a successor.
   bool active = false;
   std::vector<Epoch> lineage;  // of data_epoch, newest first, data_epoch included; at most kMaxLineage
   bool diverged = false;       // both nodes were active from the same ancestor; until the administrator says so
