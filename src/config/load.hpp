@@ -1,0 +1,42 @@
+// Reads /etc/cluster.d into a validated, immutable `Config`.
+//
+// Layout: `cluster.toml` and one `services/NAME.toml` per service; docs/configuration.md is the reference of
+// every key. All problems of all files are collected and returned at once, each with its file, line, column
+// and remedy; there is no partly valid configuration. Warnings never prevent loading.
+//
+// Every byte of the files is taken as hostile: sizes, counts, depths and lengths are limited, and nothing here
+// throws. No name is ever looked up in DNS. The secret file is not read, only its path is checked.
+//
+// Reads files, so it blocks: called once at start and by `clusterctl check`, never by a running reactor.
+#pragma once
+
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "core/config.hpp"
+
+namespace clusterd {
+
+struct ConfigProblem {
+  std::string file;  // full path
+  int line = 0;      // from 1; 0 = the problem is with the whole file
+  int column = 0;
+  std::string text;    // what is wrong
+  std::string remedy;  // what to do about it
+  auto operator<=>(const ConfigProblem&) const = default;
+};
+
+// `self_name` is this node's name, one of the [node.NAME] tables. `warnings`, where given, receives what is
+// allowed but probably not meant (no reference host, a stray file, …), whether or not loading succeeds.
+[[nodiscard]] tl::expected<Config, std::vector<ConfigProblem>> load_config(
+    const std::string& dir, const std::string& self_name, std::vector<ConfigProblem>* warnings = nullptr);
+
+// "/etc/cluster.d/cluster.toml:4:11: what is wrong\n    remedy: what to do"
+[[nodiscard]] std::string describe(const ConfigProblem& problem);
+
+// Limits of a configuration directory, beside those of core/config.hpp.
+inline constexpr size_t kMaxConfigFileBytes = 1024 * 1024;
+inline constexpr size_t kMaxConfigFiles = 1000;
+
+}  // namespace clusterd
