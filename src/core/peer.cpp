@@ -1,0 +1,40 @@
+#include "core/peer.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace clusterd {
+
+bool Peer::heard(Instant now, std::optional<LinkId> link, const Heartbeat& heartbeat, BootId own_boot) {
+  if (heartbeat.boot == previous_boot_) return false;  // a straggler of a daemon that has ended
+  const bool new_boot = !latest_ || latest_->boot != heartbeat.boot;
+  if (latest_ && new_boot) {
+    previous_boot_ = latest_->boot;
+    rebooted_ = true;
+    acked_sequence_ = 0;  // what the old daemon knew, the new one may not
+  }
+  last_receipt_ = now;
+  if (link) {
+    last_direct_ = now;
+    on_link_.at(link->at()) = now;
+  }
+  // An acknowledgement counts only if it names this daemon's life and a heartbeat that was really sent.
+  const auto& ack = heartbeat.ack;
+  if (ack.boot == own_boot && ack.sequence <= last_sent_ && ack.sequence + kRemembered > last_sent_ &&
+      ack.sequence > acked_sequence_) {
+    acked_sequence_ = ack.sequence;
+    acked_sent_ = std::max(acked_sent_, sent_at_.at(ack.sequence % kRemembered));
+  }
+  if (!new_boot && heartbeat.sequence <= latest_->sequence) return false;
+  latest_ = heartbeat;
+  return true;
+}
+
+void Peer::sent(uint64_t sequence, Instant now) {
+  last_sent_ = sequence;
+  sent_at_.at(sequence % kRemembered) = now;
+}
+
+bool Peer::take_rebooted() { return std::exchange(rebooted_, false); }
+
+}  // namespace clusterd

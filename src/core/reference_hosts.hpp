@@ -1,0 +1,84 @@
+// Reference hosts: when each one answered, and the counted sets S_A and S_B (S2).
+//
+// Evidence. An answer counts from when its probe was *sent*. `steady_since` is the begin of the current run of
+// answered probes without a gap of more than 2.5 fast probe periods: that run is what a standby must have seen
+// of every host of its S_B for a full window before it takes over.
+//
+// Counted sets. Each node has its own S_A (any answer of a member may renew its lease) and S_B (all members
+// must answer before it takes over). The invariant is S_A(x) is a subset of S_B(y) for x != y, at every
+// instant, through crashes and lost, late and reordered heartbeats:
+//
+//   leave S_A   stop using it at once; announce it only when it is durable
+//   leave S_B   announce `leaving`; drop only after the peer has acknowledged that announcement in a heartbeat
+//               that says "not in my S_A"
+//   enter S_B   announce it only when it is durable
+//   enter S_A   only while the newest heartbeat of the peer says "in my S_B, not leaving"; announce at once,
+//               use it only when it is durable and the peer still says so
+//
+// A host leaves when neither node has got an answer for `host_gone`, and never as the last one of a set:
+// when all hosts vanish together, the fault is ours rather than theirs.
+#pragma once
+
+#include <vector>
+
+#include "core/config.hpp"
+#include "core/heartbeat.hpp"
+#include "core/persisted_state.hpp"
+
+namespace clusterd {
+
+class ReferenceHosts {
+ public:
+  ReferenceHosts(const Config& config, const PersistedState& state);
+
+  void answered(HostId host, Instant sent);
+  void relayed(HostId host, Instant now);
+
+  // Time since the newest answered probe was sent is below three slow probe periods.
+  [[nodiscard]] bool answers(HostId host, Instant now) const;
+  [[nodiscard]] bool relays(HostId host, Instant now) const;
+  [[nodiscard]] Instant last_answer(HostId host) const { return hosts_.at(host.at()).last_sent; }
+  [[nodiscard]] unsigned count_answering(Instant now) const;
+
+  // When the newest answered probe to a member of S_A was sent: the lease may run from there.
+  [[nodiscard]] Instant lease_evidence() const;
+  // True if S_B is not empty and each member has answered without a gap for `needed`, until now.
+  [[nodiscard]] bool all_steady_for(Duration needed, Instant now) const;
+  // Names of members of S_B that have not: for "does not take over, because …".
+  [[nodiscard]] std::vector<HostId> not_steady_for(Duration needed, Instant now) const;
+  // Earliest instant at which all_steady_for can become true if every probe is answered from now on.
+  [[nodiscard]] Instant steady_at(Duration needed) const;
+
+  // Moves hosts in and out of the sets. Called with each new heartbeat of the peer.
+  // Returns true if `state().hosts` has changed and must be persisted.
+  bool review(Instant now, const Heartbeat& peer, uint64_t acked_sequence, uint64_t next_sequence,
+              std::vector<PersistedHost>& stored);
+  // `stored` as it was at the last review is on disk now.
+  void durable(const std::vector<PersistedHost>& stored);
+
+  // What the heartbeat says of each host.
+  [[nodiscard]] std::vector<CountedState> announce(Instant now) const;
+
+ private:
+  struct Host {
+    Instant last_sent = kLongAgo;     // newest answered probe
+    Instant steady_since = kLongAgo;  // begin of the run without gaps
+    Instant last_relayed = kLongAgo;
+    Instant both_silent_since = kLongAgo;  // kLongAgo: not both silent
+    Instant both_answer_since = kLongAgo;  // kLongAgo: not both answering
+    PersistedHost wanted, durable;
+    bool leaving = false;
+    uint64_t leaving_sequence = 0;  // first heartbeat that announces it
+  };
+
+  void note_presence(Host& host, bool here, bool peer, Instant now) const;
+  [[nodiscard]] bool in_active_set(const Host& host) const;
+  [[nodiscard]] bool in_standby_set(const Host& host) const;
+  [[nodiscard]] size_t active_members() const;
+  [[nodiscard]] size_t standby_members() const;
+
+  const Config* config_;
+  std::vector<Host> hosts_;
+};
+
+}  // namespace clusterd
