@@ -26,7 +26,7 @@ struct HostStatus {
 };
 
 struct MirrorStatus {
-  enum class State : uint8_t { kIdle, kRunning, kFailed, kHalted, kNever } state = State::kNever;
+  enum class State : uint8_t { kIdle, kRunning, kFailed, kHalted, kNotYet } state = State::kNotYet;
   Instant last_success = kLongAgo;  // as the source: when the last complete run began
   Instant next_run = kNever;
   bool synced = false;  // a complete run of this epoch has reached the peer
