@@ -1,0 +1,55 @@
+"""Where the programs come from: clusterd from the build folder, the lab's own helpers compiled on demand."""
+import fcntl
+import os
+import shutil
+import subprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROJECT = os.path.dirname(HERE)
+BUILD = os.path.abspath(os.environ.get("CLUSTERD_BUILD", PROJECT + "/build/release"))
+HELPERS = os.environ.get("CLUSTERLAB_HELPERS", PROJECT + "/build/lab")
+FOLDERS = {"clusterd": "src/daemon", "clusterctl": "src/ctl", "clusterd-mirror": "src/daemon"}
+
+
+def program(name):
+    """The full path of one of our programs."""
+    for folder in (FOLDERS.get(name, ""), "src/mirror", "src/linux/mirror", "bin", ""):
+        candidate = os.path.join(BUILD, folder, name)
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    found = _anywhere(name) or shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} has not been built in {BUILD} (set CLUSTERD_BUILD, or run cmake there)")
+    return found
+
+
+def _anywhere(name):
+    for folder, _, files in os.walk(BUILD):
+        if name in files and os.access(os.path.join(folder, name), os.X_OK):
+            return os.path.join(folder, name)
+    return None
+
+
+def path_variable():
+    """PATH with clusterctl in it, for people who look around in a node."""
+    folders = []
+    for name in FOLDERS:
+        try:
+            folders.append(os.path.dirname(program(name)))
+        except FileNotFoundError:
+            pass
+    return ":".join(list(dict.fromkeys(folders)) + ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin",
+                                                    "/sbin", "/bin"])
+
+
+def helper(name):
+    """A helper of the lab, compiled from lab/<name>.cpp when that is newer."""
+    source, target = f"{HERE}/{name}.cpp", f"{HELPERS}/{name}"
+    os.makedirs(HELPERS, exist_ok=True)
+    with open(target + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(target) or os.path.getmtime(target) < os.path.getmtime(source):
+            subprocess.run(["g++", "-std=c++20", "-O2", "-Wall", "-Wextra", "-o", target + ".new", source],
+                           check=True)
+            os.replace(target + ".new", target)
+    return target
