@@ -1,5 +1,5 @@
-// What the control socket can ask the daemon: the seam between HTTP and the reactor, so that the server can be
-// tested against hostile clients without a node.
+// What the control socket can ask the daemon: the seam between HTTP and the reactor, so that the server can
+// be tested against hostile clients without a node.
 //
 // Threading: all calls come from the reactor's thread; the answer to a command is given on it too.
 #pragma once
@@ -38,7 +38,8 @@ class ControlBackend {
   [[nodiscard]] virtual std::string events(uint64_t after) = 0;
   [[nodiscard]] virtual std::string check() = 0;
   // `answer` is called exactly once, now or later, or never if the daemon ends first. `pid` is the caller's.
-  virtual void command(const CommandRequest& request, pid_t pid, std::function<void(CommandAnswer)> answer) = 0;
+  virtual void command(const CommandRequest& request, pid_t pid,
+                       std::function<void(CommandAnswer)> answer) = 0;
 };
 
 // "move" ↔ kMove and so on; nullopt for any other word.

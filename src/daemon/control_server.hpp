@@ -1,10 +1,11 @@
 // The control socket: HTTP/1.1 and JSON for clusterctl, helpers and the web page.
 //
-// A client is hostile until proven otherwise: it gets kIdle to deliver a whole request and to take its answer,
-// a request of at most kMaxHeader + kMaxBody bytes, and a place among kMaxConnections; when they are all taken
-// the oldest connection that is not waiting for a command's answer is dropped, so that a client that holds
-// connections open locks nobody out. Who is asking is told by the kernel (SO_PEERCRED, SO_PEERGROUPS): root and
-// the group clusterd-admin may do everything, the group clusterd may read, all others get 403.
+// A client is hostile until proven otherwise: it gets kIdle to deliver a whole request and to take its
+// answer, a request of at most kMaxHeader + kMaxBody bytes, and a place among kMaxConnections; when they are
+// all taken the oldest connection that is not waiting for a command's answer is dropped, so that a client
+// that holds connections open locks nobody out. Who is asking is told by the kernel (SO_PEERCRED,
+// SO_PEERGROUPS): root and the group clusterd-admin may do everything, the group clusterd may read, all
+// others get 403.
 //
 // Everything runs on the event loop's thread and never blocks it.
 #pragma once
@@ -35,6 +36,8 @@ struct ControlStats {
 
 class ControlServer {
  public:
+  class Impl;
+
   ControlServer(EventLoop& loop, ControlBackend& backend, ControlLimits limits = {});
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
@@ -48,7 +51,6 @@ class ControlServer {
   [[nodiscard]] ControlStats stats() const;
 
  private:
-  class Impl;
   std::shared_ptr<Impl> impl_;
 };
 

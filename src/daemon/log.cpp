@@ -29,11 +29,16 @@ struct Log::Shared {
 
 const char* priority_prefix(Severity severity) {
   switch (severity) {
-    case Severity::kDebug: return "<7>";
-    case Severity::kInfo: return "<6>";
-    case Severity::kNotice: return "<5>";
-    case Severity::kWarning: return "<4>";
-    case Severity::kError: return "<3>";
+    case Severity::kDebug:
+      return "<7>";
+    case Severity::kInfo:
+      return "<6>";
+    case Severity::kNotice:
+      return "<5>";
+    case Severity::kWarning:
+      return "<4>";
+    case Severity::kError:
+      return "<3>";
   }
   return "<6>";
 }

@@ -1,6 +1,6 @@
-// Log lines to stderr with sd-daemon prefixes ("<6>…"), written by a helper thread: a journal that stands still
-// must not stop the thread that renews leases. When the writer cannot follow, lines are dropped and counted,
-// and the count is logged as soon as it can.
+// Log lines to stderr with sd-daemon prefixes ("<6>…"), written by a helper thread: a journal that stands
+// still must not stop the thread that renews leases. When the writer cannot follow, lines are dropped and
+// counted, and the count is logged as soon as it can.
 #pragma once
 
 #include <memory>

@@ -19,9 +19,7 @@ constexpr Duration kLate = milliseconds(2);
 // A timer is never set further away than this; it then simply looks again.
 constexpr Duration kFarthest = std::chrono::hours(1);
 
-WallTime wall_now() {
-  return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
-}
+WallTime wall_now() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
 // Runs `work`; whatever it throws ends the process, with the cause on stderr.
 template <class Work>

@@ -14,8 +14,8 @@
 
 #include <deque>
 #include <functional>
-#include <memory>
 #include <map>
+#include <memory>
 
 #include "core/config.hpp"
 #include "core/events.hpp"

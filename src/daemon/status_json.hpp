@@ -5,16 +5,18 @@
 //   {"version": "0.1.0", "cluster": "office", "node": "serv1", "peer": "serv2", "time": "2026-…Z",
 //    "boot": "hex", "uptime_s": 12.3,
 //    "mode": "reference hosts", "engine": "embedded", "config_hash": "hex", "config_differs": false,
-//    "moves_stopped": false, "lease_remaining_ms": 540.2 | null, "lateness_ms": 0.1, "worst_lateness_ms": 3.2,
-//    "timing": {"profile": "steady", "heartbeat_ms", "lease_ms", "window_ms", "gate_latency_ms"},
-//    "gate": {"kind": "bpf" | "none", "detail": "…"},
-//    "realtime": true, "memory_locked": true,
-//    "nodes": {"serv1": {"self": true, "heard": true, "locked": false, "lock_reason": "", "leaving": false,
+//    "moves_stopped": false, "lease_remaining_ms": 540.2 | null, "lateness_ms": 0.1,
+//    "worst_lateness_ms": 3.2, "timing": {"profile": "steady", "heartbeat_ms", "lease_ms", "window_ms",
+//    "gate_latency_ms"}, "gate": {"kind": "bpf" | "none", "detail": "…"}, "realtime": true, "memory_locked":
+//    true, "nodes": {"serv1": {"self": true, "heard": true, "locked": false, "lock_reason": "", "leaving":
+//    false,
 //                        "last_heard_ms": null, "clock_skew_ms": 0}, …},
 //    "links": [{"name": "service", "up": true, "last_heard_ms": 40.1,
 //               "ends": {"serv1": {"nic": "eth0", "address": "192.168.1.11/24"}, …}}, …],
-//    "hosts": [{"host": "192.168.1.1", "kind": "icmp", "answers": true, "relays": true, "last_answer_ms": 200.0,
-//               "counted": {"serv1": {"to_stay": true, "to_take_over": true, "leaving": false}, "serv2": …}}, …],
+//    "hosts": [{"host": "192.168.1.1", "kind": "icmp", "answers": true, "relays": true, "last_answer_ms":
+//    200.0,
+//               "counted": {"serv1": {"to_stay": true, "to_take_over": true, "leaving": false}, "serv2": …}},
+//               …],
 //    "services": [{"name": "web", "active_on": "serv1" | null, "prefer": "serv1" | null,
 //                  "roles": {"serv1": "active", "serv2": "standby" | null (never heard)},
 //                  "ready": {"serv1": false, "serv2": true}, "blocked": {"serv1": false, …},
@@ -24,14 +26,16 @@
 //                  "units": [{"name": "nginx.service", "state": "started" | "unknown" | …}],
 //                  "checks": [{"check": "tcp 80", "ok": true}],
 //                  "mirrors": [{"name": "1", "state": "idle|running|failed|halted|never", "synced": true,
-//                               "lag_s": 12.1 | null, "next_run_s": 48.0 | null, "to": "peer" | "user@host:/…",
-//                               "paths": ["/srv/web/"], "detail": "", "last": {…report…} | null}]}, …],
+//                               "lag_s": 12.1 | null, "next_run_s": 48.0 | null, "to": "peer" |
+//                               "user@host:/…", "paths": ["/srv/web/"], "detail": "", "last": {…report…} |
+//                               null}]}, …],
 //    "transport": {"counter": number, …},
 //    "last_decision": {…as in decisions…} | null}
 //
-// GET /v1/decisions → {"decisions": [{"time", "age_s", "service": "web" | null, "what", "evidence": ["…"]}, …]}, oldest first.
-// GET /v1/events → {"events": [{"sequence", "time", "kind", "severity", "service" | null, "text"}, …], "last": 41}
-// GET /v1/check → {"findings": [{"level": "ok" | "warning" | "error", "topic", "text", "remedy"}, …]}
+// GET /v1/decisions → {"decisions": [{"time", "age_s", "service": "web" | null, "what", "evidence": ["…"]},
+// …]}, oldest first. GET /v1/events → {"events": [{"sequence", "time", "kind", "severity", "service" | null,
+// "text"}, …], "last": 41} GET /v1/check → {"findings": [{"level": "ok" | "warning" | "error", "topic",
+// "text", "remedy"}, …]}
 #pragma once
 
 #include <deque>
@@ -55,9 +59,9 @@ struct DaemonFacts {
   Instant started{};
   bool has_gate = true;
   std::string gate_detail;
-  bool realtime = false;       // runs with SCHED_RR
+  bool realtime = false;  // runs with SCHED_RR
   bool memory_locked = false;
-  Duration worst_lateness{};   // of the loop, within the last one to two minutes
+  Duration worst_lateness{};            // of the loop, within the last one to two minutes
   std::vector<Instant> gate_deadlines;  // per ServiceId, as last set; kLongAgo = shut
   std::vector<std::pair<std::string, uint64_t>> transport;
 };
