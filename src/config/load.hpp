@@ -4,8 +4,8 @@
 // every key. All problems of all files are collected and returned at once, each with its file, line, column
 // and remedy; there is no partly valid configuration. Warnings never prevent loading.
 //
-// Every byte of the files is taken as hostile: sizes, counts, depths and lengths are limited, and nothing here
-// throws. No name is ever looked up in DNS. The secret file is not read, only its path is checked.
+// Every byte of the files is taken as hostile: sizes, counts, depths and lengths are limited, and nothing
+// here throws. No name is ever looked up in DNS. The secret file is not read, only its path is checked.
 //
 // Reads files, so it blocks: called once at start and by `clusterctl check`, never by a running reactor.
 #pragma once

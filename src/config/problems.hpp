@@ -1,4 +1,5 @@
-// Where things stand in the files, and the collection of everything that is wrong with them. Internal to src/config.
+// Where things stand in the files, and the collection of everything that is wrong with them. Internal to
+// src/config.
 #pragma once
 
 #include <string>
@@ -24,6 +25,7 @@ class Problems {
   void warning(const Place& place, std::string text, std::string remedy);
 
   [[nodiscard]] bool any() const { return !errors_.empty(); }
+  [[nodiscard]] size_t count() const { return errors_.size(); }
   // Both in the order of the files and lines, without repetitions.
   [[nodiscard]] std::vector<ConfigProblem> take_errors();
   [[nodiscard]] std::vector<ConfigProblem> take_warnings();

@@ -1,0 +1,153 @@
+// The canonical form of everything that both nodes must share, and its hash (S12).
+//
+// Built from the validated values, never from the files' text: formatting, comments, the order of keys and
+// whether a default was written out make no difference. Left out is what may well differ between two healthy
+// nodes: which of them is `self`, the path of the secret (the secret itself is proved by every sealed
+// datagram), [notify], [hooks] and [ssh].
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "config/draft.hpp"
+#include "config/scalar.hpp"
+
+namespace clusterd::config {
+
+namespace {
+
+// Free text in quotes, so that no value can imitate another line.
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
+std::string quoted(const std::vector<std::string>& texts) {
+  std::string out = "[";
+  for (const std::string& text : texts) out += (out.size() > 1 ? ", " : "") + quoted(text);
+  return out + "]";
+}
+
+class Lines {
+ public:
+  Lines(std::vector<std::string>& out, std::string prefix) : out_(out), prefix_(std::move(prefix)) {}
+  void add(std::string_view key, std::string_view value) {
+    out_.push_back(fmt::format("{}{} = {}", prefix_, key, value));
+  }
+  void add(std::string_view key, Duration value) { add(key, duration_text(value)); }
+
+ private:
+  std::vector<std::string>& out_;
+  std::string prefix_;
+};
+
+void add_cluster(const Config& config, std::vector<std::string>& out) {
+  Lines lines(out, "cluster.toml: ");
+  lines.add("name", config.cluster);
+  for (size_t i = 0; i < config.hosts.size(); ++i)
+    lines.add(fmt::format("reference_hosts {}", i + 1), config.hosts[i].text);
+  lines.add("relay", config.relay ? "auto" : "off");
+  lines.add("rejoin", config.rejoin == Rejoin::kAuto ? "auto" : "manual");
+  lines.add("max_takeovers_per_hour", std::to_string(config.max_takeovers_per_hour));
+  lines.add("port", std::to_string(config.port));
+  const Timing& t = config.timing;
+  lines.add("heartbeat", t.heartbeat);
+  lines.add("lease", t.lease);
+  lines.add("window", t.window);
+  lines.add("gate_latency", t.gate_latency);
+  lines.add("settle", t.settle);
+  lines.add("host_gone", t.host_gone);
+  lines.add("host_back", t.host_back);
+  lines.add("probe", t.probe_slow);
+  for (size_t n = 0; n < kNodes; ++n) {
+    const NodeConfig& node = config.nodes.at(n);
+    for (const LinkConfig& link : config.links)
+      lines.add(fmt::format("node.{}.{}", node.name, link.name),
+                link.ends.at(n).nic + " " + link.ends.at(n).address.text());
+    if (node.redundant_nic) lines.add(fmt::format("node.{}.redundant", node.name), *node.redundant_nic);
+  }
+}
+
+std::string text_of(const UnitConfig& unit) {
+  std::string out = quoted(unit.name);
+  if (unit.kind == UnitConfig::Kind::kRun) out += " run " + quoted(unit.start);
+  if (unit.kind == UnitConfig::Kind::kCommand)
+    out += fmt::format(" start {} stop {} status {} pid_file {}", quoted(unit.start), quoted(unit.stop),
+                       quoted(unit.status), quoted(unit.pid_file));
+  return out + fmt::format(" start_timeout {} stop_timeout {}", duration_text(unit.start_timeout),
+                           duration_text(unit.stop_timeout));
+}
+
+std::string text_of(const CheckConfig& check) {
+  return fmt::format("{} every {} timeout {} grace {} failures {}", quoted(check.text),
+                     duration_text(check.every), duration_text(check.timeout), duration_text(check.grace),
+                     check.failures);
+}
+
+void add_mirror(const MirrorConfig& mirror, Lines& lines) {
+  const std::string key = "mirror " + mirror.name;
+  lines.add(key + " paths", quoted(mirror.paths));
+  lines.add(key + " exclude", quoted(mirror.exclude));
+  lines.add(key + " every", mirror.every);
+  lines.add(key + " options", fmt::format("delete {} whole_file {} compress {} bandwidth {}", mirror.remove,
+                                          mirror.whole_file, mirror.compress, mirror.bandwidth));
+  lines.add(key + " backups",
+            fmt::format("keep {} max {}", duration_text(mirror.keep_backups), mirror.max_backups));
+  lines.add(key + " to", mirror.to ? quoted(*mirror.to) : "the peer");
+}
+
+const char* text_of(MacMode mac) {
+  switch (mac) {
+    case MacMode::kVirtual:
+      return "virtual";
+    case MacMode::kRedundant:
+      return "redundant";
+    case MacMode::kNone:
+      break;
+  }
+  return "none";
+}
+
+void add_service(const Config& config, const ServiceConfig& service, std::vector<std::string>& out) {
+  Lines lines(out, "services/" + service.name + ".toml: ");
+  lines.add("prefer", service.prefer ? config.node(*service.prefer).name : "no node");
+  std::string addresses;
+  for (const Prefix& address : service.addresses)
+    addresses += (addresses.empty() ? "" : " ") + address.text();
+  lines.add("addresses", addresses.empty() ? "none" : addresses);
+  lines.add("link", config.link(service.link).name);
+  lines.add("mac", text_of(service.mac));
+  if (service.mac != MacMode::kNone) lines.add("mac_address", service.mac_address.text());
+  for (size_t i = 0; i < service.units.size(); ++i)
+    lines.add("unit " + std::to_string(i + 1), text_of(service.units[i]));
+  for (size_t i = 0; i < service.checks.size(); ++i)
+    lines.add("check " + std::to_string(i + 1), text_of(service.checks[i]));
+  lines.add("hot", service.hot ? "true" : "false");
+  lines.add("failback", service.failback == Failback::kAuto ? "auto" : "manual");
+  lines.add("failback_after", service.failback_after);
+  lines.add("restarts",
+            fmt::format("max {} within {}", service.budget.restarts, duration_text(service.budget.within)));
+  for (const MirrorConfig& mirror : service.mirrors) add_mirror(mirror, lines);
+}
+
+}  // namespace
+
+void fingerprint(Config& config) {
+  config.hashed_lines.clear();
+  add_cluster(config, config.hashed_lines);
+  for (const ServiceConfig& service : config.services) add_service(config, service, config.hashed_lines);
+  // FNV-1a: it tells settings apart that differ by mistake; against attackers there is the seal.
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const std::string& line : config.hashed_lines) {
+    for (const char c : line + '\n') {
+      hash ^= static_cast<uint8_t>(c);
+      hash *= 0x100000001b3ULL;
+    }
+  }
+  config.hash = hash;
+}
+
+}  // namespace clusterd::config
