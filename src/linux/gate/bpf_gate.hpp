@@ -1,5 +1,5 @@
-// The lease gate (safety rule S3): a BPF program in the kernel that lets a service's packets pass only before a
-// deadline. It needs no living daemon to fall shut.
+// The lease gate (safety rule S3): a BPF program in the kernel that lets a service's packets pass only before
+// a deadline. It needs no living daemon to fall shut.
 //
 // What is gated, unless now < deadline of the service (see gate.bpf.c for every case)
 // - out: whatever speaks *as* the service: its source address, its ARP sender address, NAs for it;
@@ -11,12 +11,14 @@
 //   packet that passes the gate goes on to the next filter. Something that occupies priority 1 with another
 //   kind of filter is reported, because a filter in front of the gate could let packets slip by it. So could
 //   TCX programs on kernels from 6.6 on, and programs that send with PACKET_QDISC_BYPASS.
-// - on every NIC that the configuration names for this node, and on the service's macvlan: an address is never
+// - on every NIC that the configuration names for this node, and on the service's macvlan: an address is
+// never
 //   only on one NIC (a kernel answers ARP for any of its addresses on any NIC).
-// - three maps (addresses, deadlines, names of the slots) and counters, pinned under `pin_dir` on a bpffs. The
-//   filters and the maps outlive the daemon; the next daemon finds the deadlines as they are, and replaces the
-//   program in one atomic step. Slots belong to service *names*, so a changed configuration cannot give one
-//   service the deadline of another.
+// - three maps (addresses, deadlines, names of the slots) and counters, pinned under `pin_dir` on a bpffs.
+// The
+//   filters and the maps outlive the daemon; the next daemon finds the deadlines as they are, and replaces
+//   the program in one atomic step. Slots belong to service *names*, so a changed configuration cannot give
+//   one service the deadline of another.
 // - frames of other VLANs than that of the NIC are other networks, and not looked at.
 //
 // Threading: one thread. `attach` and `open` act in the network namespace of the calling thread. `set`,
@@ -36,9 +38,9 @@ namespace clusterd {
 
 class BpfGate final : public Gate {
  public:
-  // Loads the program, reusing the maps under `pin_dir`. Services that it has not seen before are shut, others keep
-  // their deadline; what the configuration does not name any more is forgotten. Mounts a bpffs on /sys/fs/bpf when
-  // `pin_dir` lies there and nothing is mounted.
+  // Loads the program, reusing the maps under `pin_dir`. Services that it has not seen before are shut,
+  // others keep their deadline; what the configuration does not name any more is forgotten. Mounts a bpffs on
+  // /sys/fs/bpf when `pin_dir` lies there and nothing is mounted.
   static Result<std::unique_ptr<BpfGate>> open(const Config& config, const std::string& pin_dir);
   ~BpfGate() override;  // the filters, maps and deadlines stay
   BpfGate(const BpfGate&) = delete;
@@ -55,11 +57,13 @@ class BpfGate final : public Gate {
   };
   [[nodiscard]] Counts counts(ServiceId service) const;
 
-  // Whether the gate can be used on this host: loads it, and lets packets run against it in a network namespace
-  // of its own. The error says in plain words why not. Takes some ten milliseconds: not for the reactor's thread.
+  // Whether the gate can be used on this host: loads it, and lets packets run against it in a network
+  // namespace of its own. The error says in plain words why not. Takes some ten milliseconds: not for the
+  // reactor's thread.
   static Result<void> self_test();
 
-  // For removing the software: takes the gate from all NICs of this network namespace and removes the pinned maps.
+  // For removing the software: takes the gate from all NICs of this network namespace and removes the pinned
+  // maps.
   static Result<void> remove_all(const std::string& pin_dir);
 
  private:
