@@ -27,7 +27,8 @@ bool Members::hot_ready() const {
   return true;
 }
 
-// ---- up -----------------------------------------------------------------------------------------------------
+// ---- up
+// -----------------------------------------------------------------------------------------------------
 
 void Members::start(Instant now, Actions& out) {
   if (state_ == State::kUp || (state_ == State::kStarting && addresses_wanted_ && !restarting_)) return;
@@ -82,7 +83,8 @@ void Members::started_all(Instant now, Actions& out) {
   if (!check_good_.empty()) out.start_checks.push_back(id_);
 }
 
-// ---- down ---------------------------------------------------------------------------------------------------
+// ---- down
+// ---------------------------------------------------------------------------------------------------
 
 void Members::stop(Instant now, Actions& out) {
   if (state_ == State::kDown || (state_ == State::kStopping && !restarting_)) return;
@@ -123,12 +125,12 @@ void Members::stop_did_not_work(Instant now, const std::string& detail, Actions&
   log(out, Severity::kError, trouble_);
 }
 
-// ---- failures -----------------------------------------------------------------------------------------------
+// ---- failures
+// -----------------------------------------------------------------------------------------------
 
 unsigned Members::restarts(Instant now) const {
-  return static_cast<unsigned>(
-      std::count_if(restart_times_.begin(), restart_times_.end(),
-                    [&](Instant at) { return now - at < service().budget.within; }));
+  return static_cast<unsigned>(std::count_if(restart_times_.begin(), restart_times_.end(),
+                                             [&](Instant at) { return now - at < service().budget.within; }));
 }
 
 void Members::forgive() {
@@ -169,7 +171,8 @@ void Members::restart_from(Instant now, size_t unit, Actions& out) {
       fmt::format("restarts {} ({} of {} within the budget)", service().units.at(unit).name,
                   restart_times_.size(), service().budget.restarts));
   restarting_ = true;
-  stop_unit(now, unit, false, out);
+  restart_to_ = unit;
+  stop_unit(now, outcome_.size() - 1, false, out);
 }
 
 void Members::on(Instant now, const UnitReport& event, Actions& out) {
@@ -185,6 +188,7 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
       return;
     case Outcome::kStopped:
       if (state_ == State::kStarting && restarting_ && awaited) {
+        if (unit > restart_to_) return stop_unit(now, unit - 1, false, out);
         restarting_ = false;
         return start_unit(now, unit, out);
       }
@@ -195,7 +199,8 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
       if (state_ == State::kStarting && awaited) {
         failed(now, fmt::format("{} did not start: {}", unit_name, event.detail), out);
       } else if (state_ == State::kDown && service().hot) {
-        log(out, Severity::kWarning, fmt::format("{} does not start on this standby: {}", unit_name, event.detail));
+        log(out, Severity::kWarning,
+            fmt::format("{} does not start on this standby: {}", unit_name, event.detail));
       }
       return;
     case Outcome::kStopFailed:
@@ -232,7 +237,8 @@ void Members::on(Instant now, const CheckReport& event, Actions& out) {
   if (++check_failures_.at(i) < check.failures) return;
   check_failures_.at(i) = 0;
   at_ = 0;
-  failed(now, fmt::format("check {} failed {} times in a row: {}", check.text, check.failures, event.detail), out);
+  failed(now, fmt::format("check {} failed {} times in a row: {}", check.text, check.failures, event.detail),
+         out);
 }
 
 void Members::tick(Instant now, Actions& out) {
@@ -265,13 +271,20 @@ Instant Members::next_deadline() const { return limit_; }
 
 const char* name(Members::State state) {
   switch (state) {
-    case Members::State::kUnknown: return "unknown";
-    case Members::State::kDown: return "down";
-    case Members::State::kStarting: return "starting";
-    case Members::State::kUp: return "up";
-    case Members::State::kStopping: return "stopping";
-    case Members::State::kStartFailed: return "failed to start";
-    case Members::State::kStopFailed: return "failed to stop";
+    case Members::State::kUnknown:
+      return "unknown";
+    case Members::State::kDown:
+      return "down";
+    case Members::State::kStarting:
+      return "starting";
+    case Members::State::kUp:
+      return "up";
+    case Members::State::kStopping:
+      return "stopping";
+    case Members::State::kStartFailed:
+      return "failed to start";
+    case Members::State::kStopFailed:
+      return "failed to stop";
   }
   return "?";
 }

@@ -75,9 +75,10 @@ class Members {
   bool addresses_wanted_ = false;
   bool addresses_up_ = false;
   bool killing_ = false;
-  bool restarting_ = false;        // stops units in order to start them again
-  size_t at_ = 0;                  // the unit that is being started or stopped
-  Instant limit_ = kNever;         // of the step under way
+  bool restarting_ = false;  // stops units in order to start them again,
+  size_t restart_to_ = 0;    // from the last one down to this one
+  size_t at_ = 0;            // the unit that is being started or stopped
+  Instant limit_ = kNever;   // of the step under way
   Instant checks_count_from_ = kNever;
   std::string trouble_;
   std::deque<Instant> restart_times_;

@@ -33,7 +33,7 @@ bool ReferenceHosts::relays(HostId id, Instant now) const {
 
 unsigned ReferenceHosts::count_answering(Instant now) const {
   unsigned count = 0;
-  for (size_t i = 0; i < hosts_.size(); ++i) count += answers(HostId(i), now) ? 1 : 0;
+  for (size_t i = 0; i < hosts_.size(); ++i) count += answers(HostId(i), now) ? 1U : 0U;
   return count;
 }
 
@@ -78,13 +78,12 @@ Instant ReferenceHosts::steady_at(Duration needed) const {
 }
 
 size_t ReferenceHosts::active_members() const {
-  return static_cast<size_t>(std::count_if(hosts_.begin(), hosts_.end(),
-                                           [](const Host& h) { return h.wanted.in_active_set; }));
+  return static_cast<size_t>(
+      std::count_if(hosts_.begin(), hosts_.end(), [](const Host& h) { return h.wanted.in_active_set; }));
 }
 size_t ReferenceHosts::standby_members() const {
-  return static_cast<size_t>(std::count_if(hosts_.begin(), hosts_.end(), [this](const Host& h) {
-    return in_standby_set(h) && !h.leaving;
-  }));
+  return static_cast<size_t>(std::count_if(
+      hosts_.begin(), hosts_.end(), [this](const Host& h) { return in_standby_set(h) && !h.leaving; }));
 }
 
 void ReferenceHosts::note_presence(Host& host, bool here, bool peer, Instant now) const {
@@ -112,7 +111,8 @@ bool ReferenceHosts::review(Instant now, const Heartbeat& peer, uint64_t acked_s
 
     if (gone) {
       if (host.wanted.in_active_set && active_members() > 1) host.wanted.in_active_set = false;
-      if (!host.leaving && host.wanted.in_standby_set && !host.wanted.in_active_set && standby_members() > 1) {
+      if (!host.leaving && host.wanted.in_standby_set && !host.wanted.in_active_set &&
+          standby_members() > 1) {
         host.leaving = true;
         host.leaving_sequence = next_sequence;
       }

@@ -1,15 +1,16 @@
 // Reference hosts: when each one answered, and the counted sets S_A and S_B (S2).
 //
-// Evidence. An answer counts from when its probe was *sent*. `steady_since` is the begin of the current run of
-// answered probes without a gap of more than 2.5 fast probe periods: that run is what a standby must have seen
-// of every host of its S_B for a full window before it takes over.
+// Evidence. An answer counts from when its probe was *sent*. `steady_since` is the begin of the current run
+// of answered probes without a gap of more than 2.5 fast probe periods: that run is what a standby must have
+// seen of every host of its S_B for a full window before it takes over.
 //
 // Counted sets. Each node has its own S_A (any answer of a member may renew its lease) and S_B (all members
 // must answer before it takes over). The invariant is S_A(x) is a subset of S_B(y) for x != y, at every
 // instant, through crashes and lost, late and reordered heartbeats:
 //
 //   leave S_A   stop using it at once; announce it only when it is durable
-//   leave S_B   announce `leaving`; drop only after the peer has acknowledged that announcement in a heartbeat
+//   leave S_B   announce `leaving`; drop only after the peer has acknowledged that announcement in a
+//   heartbeat
 //               that says "not in my S_A"
 //   enter S_B   announce it only when it is durable
 //   enter S_A   only while the newest heartbeat of the peer says "in my S_B, not leaving"; announce at once,

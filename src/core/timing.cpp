@@ -43,8 +43,7 @@ bool window_is_safe(const Timing& timing) {
   if (timing.heartbeat <= Duration::zero() || timing.lease <= Duration::zero()) return false;
   if (timing.gate_latency < Duration::zero()) return false;
   if (timing.clock_error < 0 || timing.clock_error >= 0.1) return false;
-  return timing.window >=
-         smallest_safe_window(timing.lease, timing.gate_latency, timing.clock_error);
+  return timing.window >= smallest_safe_window(timing.lease, timing.gate_latency, timing.clock_error);
 }
 
 }  // namespace clusterd

@@ -1,0 +1,171 @@
+// The inside of `Node`: one class, implemented in node.cpp (evidence and heartbeats), node_commands.cpp (the
+// administrator's orders) and node_status.cpp (what is shown).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/node.hpp"
+#include "core/peer.hpp"
+#include "core/reference_hosts.hpp"
+#include "core/service_machine.hpp"
+#include "core/timing.hpp"
+
+namespace clusterd {
+
+class Node::Impl {
+ public:
+  Impl(const Config& config, const PersistedState& state);
+
+  Actions step(Instant now, const Event& event);
+  [[nodiscard]] Instant next_deadline() const { return deadline_; }
+  [[nodiscard]] const Status& status() {
+    make_status();
+    return status_;
+  }
+
+ private:
+  // Evidence (node.cpp).
+  void note_lateness(Instant now, Actions& out);
+  void on(const Started& event, Actions& out);
+  void on(const Tick& event, Actions& out);
+  void on(const HeartbeatReceived& event, Actions& out);
+  void on(const ProbeAnswered& event, Actions& out);
+  void on(const NicChanged& event, Actions& out);
+  void on(const AddressAnswered& event, Actions& out);
+  void on(const AddressReport& event, Actions& out);
+  void on(const AddressLost& event, Actions& out);
+  void on(const UnitReport& event, Actions& out);
+  void on(const CheckReport& event, Actions& out);
+  void on(const MirrorReport& event, Actions& out);
+  void on(const Persisted& event, Actions& out);
+  void on(const Command& event, Actions& out);
+  void learn_from_peer(const Heartbeat& heartbeat, Actions& out);
+  void obey_peer_lock(const Heartbeat& heartbeat, Actions& out);
+  void renew_lease();
+  void review_links(Actions& out);
+  void review_reachability();
+  void review_moves_stopped(Actions& out);
+  void review_services(Actions& out);
+  void review_promise(Actions& out);
+  void send_heartbeat(Actions& out);
+  void probe_addresses(Actions& out);
+  void set_gates(Actions& out);
+  void persist(Actions& out);
+  void number_notices(Actions& out);
+  void reckon_deadline();
+
+  [[nodiscard]] Surroundings surroundings() const;
+  [[nodiscard]] Heartbeat heartbeat() const;
+  [[nodiscard]] bool config_agrees() const;
+  [[nodiscard]] bool peer_heard() const;
+  [[nodiscard]] bool evidence_is_late() const;
+  [[nodiscard]] bool nics_up() const;
+  [[nodiscard]] Duration window() const;         // W, lengthened by the own lateness
+  [[nodiscard]] Duration lease_is_over() const;  // silence after which the peer's lease has run out
+  [[nodiscard]] Instant silent_since() const;
+  [[nodiscard]] bool silent_past_lease() const;
+  [[nodiscard]] bool silent_past_window() const;
+  [[nodiscard]] std::vector<std::string> silence_evidence() const;
+  [[nodiscard]] std::string no_takeover_reason() const;
+  [[nodiscard]] int score_here() const;
+  [[nodiscard]] int score_peer() const;
+  [[nodiscard]] const std::string& self_name() const { return config_.node(config_.self).name; }
+  [[nodiscard]] const std::string& peer_name() const { return config_.node(config_.peer()).name; }
+
+  // Orders (node_commands.cpp).
+  void obey(const Command& command, Actions& out);
+  std::string order_move(const Command& command);
+  void order_standby(const Command& command, Actions& out);
+  void order_online(const Command& command, Actions& out);
+  void order_force(const Command& command, Actions& out);
+  void order_mirror(const Command& command, Actions& out);
+  void order_stop_services(Actions& out);
+  void order_restart(const Command& command);
+  void lock(const std::string& reason, Actions& out);
+  void unlock(Actions& out);
+  bool forward(Request::Kind kind, const Command& command, Actions& out);
+  void obey_request(const Heartbeat& heartbeat, Actions& out);
+  void review_waiting(Actions& out);
+  void reply(Actions& out, uint64_t command, bool ok, std::string text) const;
+
+  // Telling (node_status.cpp).
+  void make_status();
+  void log(Actions& out, Severity severity, std::string text) const;
+  void notice(Actions& out, Severity severity, std::string kind, std::string text) const;
+
+  const Config config_;
+  PersistedState state_;
+  std::vector<ServiceMachine> services_;
+  Peer peer_;
+  ReferenceHosts hosts_;
+  std::map<std::string, NicChanged> nics_;
+
+  Instant now_ = kLongAgo;
+  WallTime wall_{};  // as of wall_at_
+  Instant wall_at_ = kLongAgo;
+  Duration clock_skew_{};
+  bool started_ = false;
+  Instant started_at_ = kLongAgo;
+  BootId boot_;
+  uint64_t sequence_ = 0;
+  Instant deadline_ = kLongAgo;
+  Instant next_heartbeat_ = kLongAgo;
+  Instant next_slow_probe_ = kLongAgo;
+  Instant next_address_probe_ = kLongAgo;
+  bool fast_ = false;        // evidence is late: probes and relays go with every heartbeat
+  bool say_it_now_ = false;  // something changed that the peer should hear at once
+
+  Instant lease_ = kLongAgo;
+  Instant inherited_lease_ = kLongAgo;  // of the predecessor's gate, until the first own evidence
+  std::vector<Instant> gates_;          // as last set, per service
+  Duration lateness_{};
+  Instant late_at_ = kLongAgo;
+
+  bool leaving_ = false;
+  bool peer_was_heard_ = false;
+  bool told_config_differs_ = false;
+  bool moves_stopped_ = false;
+  std::vector<bool> link_up_;
+  std::vector<bool> link_told_;
+  bool told_only_relays_ = false;
+  Instant peer_better_since_ = kNever;
+  size_t lineage_turn_ = 0;
+  std::map<size_t, std::vector<Epoch>> peer_lineages_;
+
+  // Promise (clean restart).
+  bool promise_wanted_ = false;
+  uint64_t promise_sequence_ = 0;  // first heartbeat that asks for it
+  Instant promise_asked_ = kNever;
+  std::optional<uint64_t> restart_command_;
+  Instant promised_until_ = kLongAgo;  // what this node has promised to its peer
+
+  // Persisting.
+  PersistedState submitted_;
+  std::map<uint64_t, std::vector<PersistedHost>> hosts_in_flight_;
+  uint64_t version_ = 0;
+  uint64_t durable_version_ = 0;
+  Instant retry_persist_ = kNever;
+  bool told_persist_failed_ = false;
+
+  // Orders under way.
+  struct Waiting {
+    uint64_t command = 0;
+    Command::Kind kind = Command::Kind::kMove;
+    std::optional<ServiceId> service;
+    uint64_t request = 0;  // forwarded to the peer under this number, 0 = done here
+    bool accepted = false;
+    Instant limit = kNever;
+  };
+  std::vector<Waiting> waiting_;
+  Request request_;  // the latest one sent to the peer
+  std::map<BootId, uint64_t> seen_requests_;
+  RequestAnswer answer_;  // to the peer's latest request
+
+  std::optional<Decision> last_decision_;
+  Status status_;
+};
+
+}  // namespace clusterd

@@ -1,0 +1,206 @@
+// The service machine: one service on one node, from standby to active and back.
+//
+// It is level-triggered: events change what is known (members, mirrors, the peer's report), and `review` then
+// looks at everything afresh and takes the transitions that hold. A node becomes active by exactly three
+// ways, each with a fresh epoch that was made durable first (S4), except that a node whose members never went
+// down goes on at its own epoch:
+//
+//   takeover   the peer has been silent for the window while all counted reference hosts answered (S2)
+//   release    the peer, heard just now, says that it has let go: after a handover (S5), or because it judges
+//              this node the right one when nobody serves (cold start of both)
+//   resume     it was active, lost its lease, and the peer acknowledges that it has not taken over
+//   (force)    an administrator vouches for the peer's death: a takeover without evidence (S6)
+//
+//            takeover, release, force                      members up
+//   Standby ------------------------------> Starting ----------------------> Active
+//     ^  ^                                    |   ^ resume                     |
+//     |  |        members down                |   |          lease ran out     |
+//     |  +-- Stopping <---- step down --------+-- Suspended <------------------+
+//     |         |                                                              |
+//     |         | members down, mirrors flushed           handover             |
+//     +-- Released <----------------------------- Stopping <-------------------+
+//   peer active
+//
+// `Failed` is reached from a stop that did not stop, or a start beyond its budget with no peer to go to.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/actions.hpp"
+#include "core/config.hpp"
+#include "core/members.hpp"
+#include "core/mirror_rules.hpp"
+#include "core/persisted_state.hpp"
+#include "core/status.hpp"
+
+namespace clusterd {
+
+// What the node knows at this instant, as far as a service has to know it. Made anew by Node for each review.
+struct Surroundings {
+  Instant now;
+  WallTime wall;
+  const Heartbeat* peer = nullptr;  // newest; nullptr if none was heard in this daemon's life
+  bool peer_heard = false;          // within the window
+  bool peer_direct = false;         // … on a link, not only off a reference host
+  bool config_agrees = true;        // both nodes have the same configuration (S12); true until told otherwise
+  Instant acked_sent = kLongAgo;    // when the newest acknowledged own heartbeat was sent
+  Instant lease = kLongAgo;
+  bool lease_held = false;
+  bool silent_past_lease = false;   // the peer's lease has run out: a takeover may be prepared
+  bool silent_past_window = false;  // … and the window has passed with all hosts answering: it may be done
+  std::vector<std::string> silence_evidence;
+  std::string no_takeover_reason;  // the peer is long silent, but the evidence does not suffice: why
+  bool locked = false, leaving = false, moves_stopped = false;
+  bool peer_better = false;  // the peer has had the better reachability for the settle time (S5)
+  std::string better_evidence;
+  int reach_here = 0, reach_peer = 0;  // comparable scores
+  bool nics_up = true;
+  uint64_t durable_version = 0;
+  uint64_t next_version = 1;  // the version that a change made in this review will have
+};
+
+class ServiceMachine {
+ public:
+  ServiceMachine(const Config& config, ServiceId id, PersistedService& stored);
+
+  // First call: what a predecessor left. `gate` is the deadline that its pinned gate still permits.
+  void begin(Instant now, bool host_rebooted, Instant gate, Actions& out);
+
+  // Looks at everything and takes at most one transition; true if it took one (call again).
+  bool review(const Surroundings& s, Actions& out);
+
+  // Events. The next review draws the conclusions.
+  template <class MemberEvent>
+  void on_member(Instant now, const MemberEvent& event, Actions& out) {
+    members_.on(now, event, out);
+  }
+  void on(Instant now, const MirrorReport& report, Actions& out) { mirrors_.on(now, report, out); }
+  void answered_by_stranger(Instant now, const AddressAnswered& event, Instant counts_from, Actions& out);
+  void learn_lineage(const std::vector<Epoch>& lineage);
+  void peer_was_away() { mirrors_.peer_was_away(); }
+  void tick(Instant now, Actions& out) { members_.tick(now, out); }
+
+  // Orders. An empty string means accepted, else the reason for the refusal.
+  [[nodiscard]] std::string order_move(const Surroundings& s);
+  [[nodiscard]] std::string order_force(const Surroundings& s);
+  void order_stop(const Surroundings& s, Actions& out);  // a shutdown with nobody to take over
+  void forgive();
+  void accept_diverged();
+  [[nodiscard]] std::string may_receive(const std::string& mirror, Epoch epoch, const Surroundings& s) const;
+  [[nodiscard]] bool confirm_mirror(const std::string& mirror, Instant now);
+  [[nodiscard]] bool move_pending() const { return move_ordered_; }
+  MirrorRules& mirrors() { return mirrors_; }
+
+  // What the peer is told, and what the administrator sees.
+  [[nodiscard]] ServiceReport report(const Surroundings& s) const;
+  [[nodiscard]] ServiceStatus status(const Surroundings& s) const;
+  [[nodiscard]] Role role() const;
+  [[nodiscard]] bool holds_lease() const;      // its gate is to be kept open
+  [[nodiscard]] bool holds() const;            // has not let go
+  [[nodiscard]] bool watches_address() const;  // about to take over: the LAN is probed (veto)
+  [[nodiscard]] bool forced() const { return forced_; }
+  [[nodiscard]] Instant next_deadline() const;
+  [[nodiscard]] const PersistedService& stored() const { return *stored_; }
+  [[nodiscard]] bool took_over() { return std::exchange(took_over_, false); }
+  [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
+
+ private:
+  enum class Right : uint8_t { kTakeover, kRelease, kResume, kForce };
+  enum class Then : uint8_t { kStandby, kRelease, kFail, kRest };
+  struct Standby {};
+  struct Starting {};
+  struct Active {};
+  struct Stopping {
+    Then then = Then::kStandby;
+    bool flushing = false;
+    Instant flush_limit = kNever;
+  };
+  struct Suspended {
+    Instant since = kLongAgo;
+    bool stopping = false;  // the members are being taken down (the grace has passed)
+  };
+  struct Released {
+    Instant since = kLongAgo;
+    bool held = false;  // a handover, as opposed to a grant at a cold start
+  };
+  struct Failed {
+    bool stop_failed = false;
+  };
+  using State = std::variant<Standby, Starting, Active, Stopping, Suspended, Released, Failed>;
+  struct Claim {
+    Right right;
+    uint64_t version = 0;  // durable from this version on
+  };
+
+  [[nodiscard]] const ServiceConfig& service() const { return config_->service(id_); }
+  [[nodiscard]] const ServiceReport* theirs(const Surroundings& s) const;
+  [[nodiscard]] bool peer_holds(const Surroundings& s) const;
+  [[nodiscard]] bool data_complete(const Surroundings& s) const;
+  [[nodiscard]] bool may_serve(const Surroundings& s) const;
+  [[nodiscard]] bool ready(const Surroundings& s) const;
+  [[nodiscard]] bool peer_ready(const Surroundings& s) const;
+  [[nodiscard]] bool peer_is_candidate(const Surroundings& s) const;
+  [[nodiscard]] bool right_holds(Right right, const Surroundings& s) const;
+  [[nodiscard]] std::optional<Right> right_to_serve(const Surroundings& s) const;
+  [[nodiscard]] bool may_resume(const Surroundings& s) const;
+
+  bool review_peer(const Surroundings& s, Actions& out);
+  bool review_claim(const Surroundings& s, Actions& out);
+  bool review_state(const Surroundings& s, Actions& out, Standby& state);
+  bool review_state(const Surroundings& s, Actions& out, Starting& state);
+  bool review_state(const Surroundings& s, Actions& out, Active& state);
+  bool review_state(const Surroundings& s, Actions& out, Stopping& state);
+  bool review_state(const Surroundings& s, Actions& out, Suspended& state);
+  bool review_state(const Surroundings& s, Actions& out, Released& state);
+  bool review_state(const Surroundings& s, Actions& out, Failed& state);
+  [[nodiscard]] bool wants_to_hand_over(const Surroundings& s, std::string& why) const;
+  void review_divergence(const Surroundings& s, Actions& out);
+  void tell_mirrors(const Surroundings& s, Actions& out);
+
+  void activate(const Surroundings& s, Actions& out);
+  void suspend(const Surroundings& s, const std::string& why, Actions& out);
+  void step_down(const Surroundings& s, const std::string& why, Actions& out);
+  void stop(const Surroundings& s, Then then, Actions& out);
+  void members_failed(const Surroundings& s, Actions& out);
+  void stopped(const Surroundings& s, Stopping& state, Actions& out);
+  void become(State state);
+  [[nodiscard]] Epoch next_epoch(const Surroundings& s) const;
+
+  void log(Actions& out, Severity severity, const std::string& text) const;
+  void notice(Actions& out, Severity severity, const std::string& kind, const std::string& text) const;
+  void decide(const Surroundings& s, Actions& out, const std::string& what,
+              std::vector<std::string> evidence) const;
+
+  static constexpr Duration kSuspendGrace = std::chrono::seconds(2);
+  static constexpr Duration kReleaseLimit = std::chrono::seconds(10);
+  static constexpr Duration kFlushLimit = std::chrono::minutes(5);
+  static constexpr Duration kHandoverPause = std::chrono::seconds(60);
+
+  const Config* config_;
+  ServiceId id_;
+  PersistedService* stored_;
+  State state_ = Standby{};
+  Members members_;
+  MirrorRules mirrors_;
+  std::optional<Claim> claim_;
+  bool synced_by_peer_ = false;  // the active peer said last that this node has everything
+  bool move_ordered_ = false;
+  bool force_ordered_ = false;
+  bool forced_ = false;  // serves on a human's word: its lease needs no evidence until the peer is heard
+  Instant force_since_ = kNever;
+  Instant vetoed_at_ = kLongAgo;
+  Instant no_handover_before_ = kLongAgo;
+  Instant peer_ready_since_ = kNever;
+  std::vector<Epoch> peer_lineage_;
+  Epoch divergence_told_;  // data epoch of the other side when it was found
+  std::string detail_;
+  std::string told_why_not_;  // the last "does not take over" that was written down
+  bool took_over_ = false;
+  bool changed_ = false;  // something that the peer should hear at once
+};
+
+}  // namespace clusterd
