@@ -1,0 +1,54 @@
+// A running daemon: everything built in the order in which safety needs it.
+//
+//   secret and state are read → the gate is opened and attached (shut, or as its predecessor left it)
+//   → ports → `Started` → control socket
+//
+// Destroying it leaves services, addresses and the gate as they are.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.hpp"
+#include "core/config.hpp"
+#include "daemon/log.hpp"
+#include "daemon/process_setup.hpp"
+#include "linux/event_loop.hpp"
+
+namespace clusterd {
+
+struct DaemonOptions {
+  std::string config_dir = "/etc/cluster.d";
+  std::string state_dir = "/var/lib/clusterd";
+  std::string run_dir = "/run/clusterd";
+  std::string bpf_dir = "/sys/fs/bpf/clusterd";
+  std::string libexec_dir;  // of clusterd-mirror; empty = the folder of this program
+  std::string node;         // empty = the host's name
+  bool realtime = true;
+  bool without_gate = false;
+  bool debug = false;
+};
+
+class Assembly {
+ public:
+  // `config` is already adapted to the options; it, the loop and the log outlive the assembly.
+  static Result<std::unique_ptr<Assembly>> build(EventLoop& loop, const Config& config,
+                                                 const DaemonOptions& options, const Privileges& privileges,
+                                                 Log& log);
+  ~Assembly();
+  Assembly(const Assembly&) = delete;
+  Assembly& operator=(const Assembly&) = delete;
+
+  // Begins to take part: `Started`, then the control socket.
+  Result<void> start();
+
+  // A clean restart: asks the peer for a promise, and stops the loop when it is given, or after `limit`.
+  void prepare_restart(Duration limit);
+
+ private:
+  class Impl;
+  explicit Assembly(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace clusterd
