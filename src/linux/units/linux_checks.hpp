@@ -1,0 +1,40 @@
+// The port Checks: asks again and again whether a service works.
+//
+// A TCP check is good when the connection is made; a command check when it exits with 0. The next run is due
+// `every` after the previous one ended. Reported: the first result after start, each change, and each
+// failure; `grace` and `failures` are the core's. A command that exceeds its `timeout` counts as failed then,
+// and is killed; the next run waits for its end.
+//
+// TCP checks on the service's own address pass through its gate only as long as the kernel delivers them
+// locally, which it does while the address is here.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "linux/event_loop.hpp"
+#include "ports/ports.hpp"
+
+namespace clusterd {
+
+class LinuxChecks : public Checks {
+ public:
+  LinuxChecks(EventLoop& loop, const Config& config, EventSink sink);
+  ~LinuxChecks() override;
+  LinuxChecks(const LinuxChecks&) = delete;
+  LinuxChecks& operator=(const LinuxChecks&) = delete;
+
+  void start(ServiceId service) override;
+  void stop(ServiceId service) override;
+
+ private:
+  class Run;  // one check while it is started
+
+  EventLoop& loop_;
+  const Config& config_;
+  EventSink sink_;
+  std::vector<std::vector<std::unique_ptr<Run>>> runs_;  // per service; empty while stopped
+};
+
+}  // namespace clusterd
