@@ -6,8 +6,9 @@
 //         host's address. IPv4 and IPv6.
 //   ARP   request from the node's address and MAC on the host's link (IPv6: neighbour solicitation). Neither
 //         has room for a token: an answer counts for the *oldest* probe of the last two seconds that is not
-//         yet answered. Lost probes make the evidence look older than it is, never newer, given that a
-//         host's answer is not later than two seconds.
+//         yet answered. Lost probes make the evidence look older than it is. It can look newer only by the
+//         delay of an answer, when the kernel has asked the same host at the same moment: milliseconds on a
+//         LAN, but prefer ICMP where the host answers it.
 //   TCP   connect to the port. A connection and a refusal (RST) are both answers: the host lives, whatever
 //         became of its service. At most `kTcpInFlight` attempts per host, each bounded by a second; when the
 //         room is used up, the oldest is given up if it has had its fair time, otherwise the new probe is
