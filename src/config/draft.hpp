@@ -19,8 +19,10 @@ struct ClusterDraft {
   Config config;
   std::vector<Place> host_places;                      // per HostId
   std::vector<std::array<Place, kNodes>> link_places;  // per LinkId: of each end
-  // False where nodes and links could not be understood: nothing that refers to them can be checked.
+  // False where nodes and links, or their addresses, could not be understood: what refers to them is then not
+  // checked, so that one mistake gives one message.
   bool nodes_known = false;
+  bool networks_known = false;
 };
 
 struct ServiceDraft {

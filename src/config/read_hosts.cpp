@@ -110,7 +110,7 @@ bool fits(const HostConfig& host, const Text& text, const ClusterDraft& draft, P
       return false;
     }
   }
-  if (host.kind == ProbeKind::kArp && draft.nodes_known && !host.link) {
+  if (host.kind == ProbeKind::kArp && draft.networks_known && !host.link) {
     problems.error(
         text.place,
         fmt::format("reference host {} is not in the network of any link, so ARP cannot reach it", host.text),

@@ -14,6 +14,7 @@ struct NodeDraft {
   Place place;
   std::map<std::string, std::pair<LinkEnd, Place>> links;  // by name: every node then has them in one order
   std::optional<std::string> redundant_nic;
+  bool complete = true;  // every link was understood as far as its name
 };
 
 std::optional<std::string> read_nic(Section& section, Problems& problems) {
@@ -51,17 +52,21 @@ std::optional<Prefix> read_own_address(Section& section, Problems& problems) {
 }
 
 NodeDraft read_node(const Entry& entry, Problems& problems) {
-  NodeDraft node{entry.key, entry.place, {}, std::nullopt};
+  NodeDraft node{entry.key, entry.place, {}, std::nullopt, true};
   Section section(entry.value, fmt::format("[node.{}]", entry.key), problems);
   for (const Entry& item : entry.value.entries) {
     const Value* table = section.table(item.key);
-    if (table == nullptr) continue;
+    if (table == nullptr) {
+      node.complete = false;
+      continue;
+    }
     Section end(*table, fmt::format("[node.{}] {}", entry.key, item.key), problems);
     if (item.key == "redundant") {
       node.redundant_nic = read_nic(end, problems);
     } else if (!is_name(item.key, "_-", 32)) {
       problems.error(item.place, fmt::format("a link cannot be called \"{:.60}\"", item.key),
                      "use letters, digits, \"_\" and \"-\", at most 32, beginning with a letter or digit");
+      node.complete = false;
       continue;
     } else {
       const auto nic = read_nic(end, problems);
@@ -114,13 +119,14 @@ void check_link(const std::string& name, const LinkConfig& link, const std::arra
 
 // Nodes and links in the order of their names: every node numbers them alike, whatever the files look like.
 void join(const std::array<NodeDraft, kNodes>& nodes, ClusterDraft& draft, Problems& problems) {
-  bool complete = true;
+  bool complete = nodes[0].complete && nodes[1].complete;
+  const bool comparable = complete;
   for (size_t n = 0; n < kNodes; ++n) {
     draft.config.nodes.at(n) = {nodes.at(n).name, nodes.at(n).redundant_nic};
     check_nics(nodes.at(n), problems);
     const NodeDraft& other = nodes.at(1 - n);
     for (const auto& [name, end] : other.links) {
-      if (nodes.at(n).links.contains(name)) continue;
+      if (!comparable || nodes.at(n).links.contains(name)) continue;
       complete = false;
       problems.error(
           nodes.at(n).place,
@@ -138,7 +144,7 @@ void join(const std::array<NodeDraft, kNodes>& nodes, ClusterDraft& draft, Probl
     draft.config.links.push_back(std::move(link));
     draft.link_places.push_back(places);
   }
-  if (nodes[0].links.empty() && nodes[1].links.empty()) {
+  if (comparable && nodes[0].links.empty() && nodes[1].links.empty()) {
     complete = false;
     problems.error(nodes[0].place, "the nodes have no link",
                    "add at least service = { nic = \"eth0\", address = \"192.168.1.11/24\" } to both");
@@ -177,6 +183,7 @@ void check_networks(const ClusterDraft& draft, Problems& problems) {
 }  // namespace
 
 void read_nodes(const Value& nodes, ClusterDraft& draft, Problems& problems) {
+  const size_t before = problems.count();
   std::vector<NodeDraft> read;
   for (const Entry& entry : nodes.entries) {
     if (entry.value.kind != Value::Kind::kTable) {
@@ -191,6 +198,7 @@ void read_nodes(const Value& nodes, ClusterDraft& draft, Problems& problems) {
     }
     read.push_back(read_node(entry, problems));
   }
+  if (read.size() != kNodes && read.size() != nodes.entries.size()) return;  // said above
   if (read.size() != kNodes) {
     std::vector<std::string> names;
     for (const NodeDraft& node : read) names.push_back(node.name);
@@ -203,6 +211,7 @@ void read_nodes(const Value& nodes, ClusterDraft& draft, Problems& problems) {
   }
   join({std::move(read[0]), std::move(read[1])}, draft, problems);
   check_networks(draft, problems);
+  draft.networks_known = problems.count() == before;
 }
 
 }  // namespace clusterd::config

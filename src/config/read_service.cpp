@@ -66,7 +66,7 @@ void read_addresses(Section& section, const ClusterDraft& cluster, ServiceDraft&
                      "use a free address of the network in which the clients are");
       continue;
     }
-    if (draft.config.link.valid()) {
+    if (cluster.networks_known && draft.config.link.valid()) {
       const Prefix& network = cluster.config.link(draft.config.link).ends[0].address;
       if (network.address.family == prefix->address.family && !network.contains(prefix->address))
         problems.warning(

@@ -11,7 +11,6 @@ namespace clusterd {
 
 namespace {
 
-// Milliseconds, to the hundredth: rounded towards the unsafe side's disadvantage by the caller.
 double hundredths(double ms) { return std::round(ms * 100) / 100; }
 
 void add_window(const Timing& t, std::string& out) {
@@ -33,10 +32,6 @@ void add_window(const Timing& t, std::string& out) {
       "heartbeat.\n"
       "  With clocks that run wrong by up to {:g} % that takes {:g} ms; the rest is reserve.\n",
       t.clock_error * 100, hundredths(strict));
-  out += fmt::format(
-      "  {} heartbeats in a row may be lost before the lease ends; a takeover begins {:g} ms after the last "
-      "one.\n",
-      t.lease / t.heartbeat - 1, to_ms(t.window));
 }
 
 void add_hosts(const Config& config, std::string& out) {

@@ -1,8 +1,18 @@
-// The only file that includes toml++: header-only and without exceptions, so that a syntax error is a value.
+// The only file that includes toml++: header-only and without its own exceptions, so that a syntax error is a
+// value.
+//
+// Version 3.3 has inputs that break its own assertions (a comma or bracket in the wrong place after odd
+// bytes), and takes them for granted in release builds. So its assertions stay on in every build of this
+// file, and a broken one is an exception that parse_toml catches.
+#undef NDEBUG
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #define TOML_MAX_NESTED_VALUES 16
+#define TOML_ASSERT(expr) ((expr) ? static_cast<void>(0) : clusterd::config::parser_gives_up())
+namespace clusterd::config {
+[[noreturn]] static void parser_gives_up();
+}
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
@@ -15,6 +25,10 @@
 namespace clusterd::config {
 
 namespace {
+
+struct ParserGaveUp : std::exception {
+  [[nodiscard]] const char* what() const noexcept override { return "the parser cannot make sense of it"; }
+};
 
 // toml++ and the tree's destructor recurse once per dotted part, so one long line "a.a.a.…" could exhaust the
 // stack. Nothing of ours is deeper than three levels.
@@ -91,6 +105,8 @@ ConfigProblem syntax_problem(const Place& place, std::string text) {
 
 }  // namespace
 
+static void parser_gives_up() { throw ParserGaveUp(); }
+
 const Value* Value::find(std::string_view key) const {
   const auto at =
       std::find_if(entries.begin(), entries.end(), [key](const Entry& e) { return e.key == key; });
@@ -129,8 +145,8 @@ tl::expected<Value, ConfigProblem> parse_toml(std::string_view content, const st
                                            fmt::format("syntax error: {}", error.description())));
     }
     return convert(result.table(), file, 0);
-  } catch (const std::exception& error) {  // std::bad_alloc at most
-    return tl::unexpected(syntax_problem({file, 0, 0}, fmt::format("cannot be read: {}", error.what())));
+  } catch (const std::exception& error) {  // ParserGaveUp, or std::bad_alloc
+    return tl::unexpected(syntax_problem({file, 0, 0}, fmt::format("syntax error: {}", error.what())));
   }
 }
 
