@@ -1,0 +1,271 @@
+// Trees and roots of files.hpp: getdents, lstat, mountinfo.
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "linux/mirror/files.hpp"
+#include "mirror/escape.hpp"
+#include "mirror/exclude.hpp"
+
+namespace clusterd {
+namespace {
+
+using mirror::Entry;
+using mirror::escape;
+
+int open_without_symlinks(const std::string& path, int flags) {
+  open_how how{};
+  how.flags = static_cast<unsigned long long>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
+}
+
+char type_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return 'f';
+    case S_IFDIR:
+      return 'd';
+    case S_IFLNK:
+      return 'l';
+    case S_IFIFO:
+      return 'p';
+    case S_IFSOCK:
+      return 's';
+    case S_IFBLK:
+      return 'b';
+    default:
+      return 'c';
+  }
+}
+
+int64_t nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
+
+Entry to_entry(const struct stat& st, std::string path) {
+  Entry e;
+  e.type = type_of(st.st_mode);
+  e.mode = st.st_mode & 07777;
+  e.uid = st.st_uid;
+  e.gid = st.st_gid;
+  e.size = e.type == 'f' || e.type == 'l' ? static_cast<uint64_t>(st.st_size) : 0;
+  e.mtime_ns = nanoseconds(st.st_mtim);
+  e.ctime_ns = nanoseconds(st.st_ctim);
+  e.inode = st.st_ino;
+  e.path = std::move(path);
+  return e;
+}
+
+bool vanished(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
+
+class Walker {
+ public:
+  Walker(std::vector<std::string> roots, std::vector<std::string> exclude) : exclude_(std::move(exclude)) {
+    std::sort(roots.begin(), roots.end(),
+              [](const auto& a, const auto& b) { return mirror::path_before(a, b); });
+    for (std::string& root : roots) {
+      const bool inside =
+          !roots_.empty() &&
+          (root == roots_.back() || root.compare(0, roots_.back().size() + 1, roots_.back() + "/") == 0);
+      if (!inside) roots_.push_back(std::move(root));
+    }
+  }
+
+  Result<std::optional<Entry>> next() {
+    while (true) {
+      if (stack_.empty()) {
+        if (root_ == roots_.size()) return std::optional<Entry>{};
+        const std::string& path = roots_[root_++];
+        Fd fd(open_without_symlinks(path, O_PATH | O_NOFOLLOW));
+        struct stat st {};
+        if (!fd.valid() || ::fstat(fd.get(), &st) != 0) {
+          if (vanished(errno)) continue;
+          return fail(Code::kRefused, errno_text("cannot look at", path));
+        }
+        if (auto ok = enter(AT_FDCWD, path, path, st); !ok) return tl::unexpected(ok.error());
+        return std::optional<Entry>(to_entry(st, path));
+      }
+      Level& level = stack_.back();
+      if (level.at == level.names.size()) {
+        stack_.pop_back();
+        continue;
+      }
+      const std::string name = level.names[level.at++];
+      const std::string path = level.path + "/" + name;
+      struct stat st {};
+      if (::fstatat(level.fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (vanished(errno)) continue;
+        return fail(Code::kRefused, errno_text("cannot look at", path));
+      }
+      if (mirror::excluded(exclude_, path, S_ISDIR(st.st_mode))) continue;
+      if (auto ok = enter(level.fd.get(), name, path, st); !ok) return tl::unexpected(ok.error());
+      return std::optional<Entry>(to_entry(st, path));
+    }
+  }
+
+ private:
+  struct Level {
+    Fd fd;
+    std::string path;
+    std::vector<std::string> names;
+    size_t at = 0;
+  };
+
+  // Opens a directory and reads its names; anything else is left alone.
+  Result<void> enter(int parent, const std::string& name, const std::string& path, const struct stat& st) {
+    if (!S_ISDIR(st.st_mode)) return {};
+    Fd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd.valid()) {
+      if (vanished(errno)) return {};
+      return fail(Code::kRefused, errno_text("cannot read the directory", path));
+    }
+    Level level;
+    const int copy = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
+    DIR* dir = copy < 0 ? nullptr : ::fdopendir(copy);
+    if (!dir) {
+      if (copy >= 0) ::close(copy);
+      return fail(Code::kRefused, errno_text("cannot read the directory", path));
+    }
+    errno = 0;
+    while (const dirent* d = ::readdir(dir)) {
+      const std::string_view entry = d->d_name;
+      if (entry != "." && entry != "..") level.names.emplace_back(entry);
+    }
+    const int error = errno;
+    ::closedir(dir);
+    if (error != 0 && !vanished(error)) {
+      errno = error;
+      return fail(Code::kRefused, errno_text("cannot read the directory", path));
+    }
+    std::sort(level.names.begin(), level.names.end(), mirror::path_before);
+    level.fd = std::move(fd);
+    level.path = path;
+    stack_.push_back(std::move(level));
+    return {};
+  }
+
+  std::vector<std::string> roots_, exclude_;
+  std::vector<Level> stack_;
+  size_t root_ = 0;
+};
+
+struct Mount {
+  std::string point, filesystem;
+};
+
+std::string unescape_octal(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+std::vector<Mount> read_mounts() {
+  std::vector<Mount> mounts;
+  auto text = read_whole_file("/proc/self/mountinfo", 16 << 20);
+  if (!text) return mounts;
+  for (size_t begin = 0; begin < text->size();) {
+    const size_t end = std::min(text->find('\n', begin), text->size());
+    const std::string_view line = std::string_view(*text).substr(begin, end - begin);
+    begin = end + 1;
+    // "36 35 98:0 /root /mount/point options … - type source options"
+    size_t at = 0;
+    for (int i = 0; i < 4 && at != std::string_view::npos; ++i) at = line.find(' ', at + (i > 0 ? 1 : 0));
+    const size_t dash = line.find(" - ");
+    if (at == std::string_view::npos || dash == std::string_view::npos) continue;
+    const std::string_view point = line.substr(at + 1, line.find(' ', at + 1) - at - 1);
+    const std::string_view type = line.substr(dash + 3, line.find(' ', dash + 3) - dash - 3);
+    mounts.push_back({unescape_octal(point), std::string(type)});
+  }
+  return mounts;
+}
+
+bool is_inside(const std::string& path, const std::string& folder) {
+  return folder == "/" || path == folder || path.compare(0, folder.size() + 1, folder + "/") == 0;
+}
+
+mirror::RootNow look_at_root(const std::string& configured, const std::vector<Mount>& mounts) {
+  mirror::RootNow root;
+  root.path = root_path(configured);
+  root.wants_directory = configured.size() > 1 && configured.back() == '/';
+  if (!mirror::is_clean_path(root.path)) {
+    root.problem = fmt::format("\"{}\" is not an absolute path without \".\" and \"..\"", escape(configured));
+    return root;
+  }
+  Fd fd(open_without_symlinks(root.path, O_PATH | O_NOFOLLOW));
+  struct stat st {};
+  if (!fd.valid() || ::fstat(fd.get(), &st) != 0) {
+    if (errno == ELOOP) {
+      root.problem = fmt::format(
+          "a parent directory of {} is a symbolic link; name the real path in the "
+          "configuration",
+          escape(root.path));
+    } else if (errno != ENOENT && errno != ENOTDIR) {
+      root.problem = errno_text("cannot look at", root.path);
+    }
+    return root;
+  }
+  root.exists = true;
+  root.record.path = root.path;
+  root.record.type = type_of(st.st_mode);
+  root.record.device = st.st_dev;
+  size_t best = 0;
+  for (const Mount& mount : mounts) {  // a later mount covers an earlier one at the same point
+    if (is_inside(root.path, mount.point) && mount.point.size() >= best) {
+      best = mount.point.size();
+      root.record.mount_point = mount.point;
+      root.record.filesystem = mount.filesystem;
+    }
+  }
+  return root;
+}
+
+}  // namespace
+
+mirror::EntryStream walk_trees(const std::vector<std::string>& roots,
+                               const std::vector<std::string>& exclude) {
+  std::vector<std::string> paths;
+  for (const auto& root : roots) paths.push_back(root_path(root));
+  auto walker = std::make_shared<Walker>(std::move(paths), exclude);
+  return [walker] { return walker->next(); };
+}
+
+Result<std::optional<Entry>> look_at(const std::string& path) {
+  Fd fd(open_without_symlinks(path, O_PATH | O_NOFOLLOW));
+  struct stat st {};
+  if (!fd.valid() || ::fstat(fd.get(), &st) != 0) {
+    if (vanished(errno)) return std::optional<Entry>{};
+    return fail(Code::kRefused, errno_text("cannot look at", path));
+  }
+  return std::optional<Entry>(to_entry(st, path));
+}
+
+mirror::RootsNow look_at_roots(const std::vector<std::string>& configured) {
+  mirror::RootsNow now;
+  const std::vector<Mount> mounts = read_mounts();
+  for (const auto& path : configured) now.roots.push_back(look_at_root(path, mounts));
+  for (const Mount& mount : mounts) {
+    const bool below = std::any_of(now.roots.begin(), now.roots.end(), [&](const mirror::RootNow& r) {
+      return mount.point != r.path && is_inside(mount.point, r.path);
+    });
+    if (below && mirror::is_clean_path(mount.point)) now.mounts.push_back(mount.point);
+  }
+  if (auto boot = read_whole_file("/proc/sys/kernel/random/boot_id", 100)) {
+    now.boot = boot->substr(0, boot->find('\n'));
+  }
+  return now;
+}
+
+}  // namespace clusterd
