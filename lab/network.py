@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-from .hosts import Host, LabError, NodeHost, Process, Switch, is_running, wait_for
+from .hosts import Host, LabError, NodeHost, Process, Switch, is_running, start_time, wait_for
 from .netlink import Ports
 from . import tools
 
@@ -194,6 +194,7 @@ class Lab:
         self.at_boot = []           # called with each node after its power came on, before its daemon
         self.hosts = {}
         self.ports = None
+        self._owner = [os.getpid(), start_time(os.getpid())]
         self._janitor = None
         self._watchers = []
         self._isolated = set()
@@ -407,7 +408,7 @@ class Lab:
 
     # --- for the command lab/lab ------------------------------------------------------------------------
     def _save(self):
-        data = {"name": self.name, "owner": [os.getpid(), None], "keep": self.keep,
+        data = {"name": self.name, "owner": self._owner, "keep": self.keep,
                 "isolated": sorted(self._isolated),
                 "hosts": {name: host.saved() for name, host in self.hosts.items()}}
         temporary = self.folder + "/lab.json.new"
@@ -423,7 +424,8 @@ class Lab:
         data = _load(name)
         if data is None:
             raise LabError(f"there is no lab {name}")
-        lab = cls(name, keep=True, log=log)
+        lab = cls(name, keep=data["keep"], log=log)
+        lab._owner = data["owner"]
         lab._isolated = set(data["isolated"])
         for host in data["hosts"]:
             if host in NODES:
@@ -450,6 +452,17 @@ def labs():
         return sorted(name for name in os.listdir(BASE) if os.path.isdir(f"{BASE}/{name}"))
     except OSError:
         return []
+
+
+def is_stale(name):
+    """Not meant to be kept, and its owner is gone."""
+    data = _load(name)
+    if data is None:  # being created just now, or never finished
+        try:
+            return time.time() - os.stat(f"{BASE}/{name}").st_mtime > 60
+        except OSError:
+            return False
+    return not data["keep"] and not is_running(*data["owner"])
 
 
 def take_down(name):

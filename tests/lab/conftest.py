@@ -19,7 +19,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes a minute or more; only with CLUSTERD_LONG=1")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    share = os.environ.get("CLUSTERD_SHARE")  # "0/2": every second test, for workers beside each other
+    if share:
+        number, workers = (int(part) for part in share.split("/"))
+        rest = [item for index, item in enumerate(items) if index % workers != number]
+        items[:] = [item for index, item in enumerate(items) if index % workers == number]
+        config.hook.pytest_deselected(items=rest)
     if os.environ.get("CLUSTERD_LONG"):
         return
     for item in items:
