@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -53,14 +54,17 @@ std::optional<Value> read_tree(const std::string& file, Problems& problems) {
   if (!may_be_read(file, problems)) return std::nullopt;
   errno = 0;
   std::ifstream stream(file, std::ios::binary);
-  std::string content(kMaxConfigFileBytes + 1, '\0');
-  if (stream) stream.read(content.data(), static_cast<std::streamsize>(content.size()));
+  std::string content;
+  std::array<char, 16384> buffer;
+  while (stream && content.size() <= kMaxConfigFileBytes) {
+    stream.read(buffer.data(), buffer.size());
+    content.append(buffer.data(), static_cast<size_t>(stream.gcount()));
+  }
   if (!stream.is_open() || stream.bad()) {
     problems.error({file, 0, 0}, fmt::format("cannot be read: {}", std::generic_category().message(errno)),
                    "check its permissions; clusterd runs as root");
     return std::nullopt;
   }
-  content.resize(static_cast<size_t>(stream.gcount()));
   auto tree = config::parse_toml(content, file);
   if (!tree) {
     const ConfigProblem& problem = tree.error();

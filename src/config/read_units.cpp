@@ -80,9 +80,12 @@ std::optional<UnitConfig> read_unit_table(const Value& table, Place& place, Prob
       unit.start = text->value;
     if (const auto text = section.required_text("stop", "/usr/local/sbin/thing stop"))
       unit.stop = text->value;
-    // Without it a stop could never be verified (S7).
-    if (const auto text = section.required_text("status", "/usr/local/sbin/thing status"))
-      unit.status = text->value;
+    take(section, "status", unit.status);
+    if (!section.has("status") && !section.has("pid_file"))
+      problems.error(
+          table.place,
+          "a unit of commands has neither status nor pid_file, so nobody could tell that it has stopped",
+          "add status = \"COMMAND\" (exit code 0 = it runs) or pid_file = \"/run/….pid\"");
     if (const auto text = section.text("pid_file")) {
       unit.pid_file = text->value;
       if (!is_plain_path(text->value) || text->value.back() == '/')

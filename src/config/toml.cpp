@@ -1,8 +1,8 @@
 // The only file that includes toml++: header-only and without its own exceptions, so that a syntax error is a
 // value.
 //
-// Version 3.3 has inputs that break its own assertions (a comma or bracket in the wrong place after odd
-// bytes), and takes them for granted in release builds. So its assertions stay on in every build of this
+// Version 3.3 has inputs that break its own assertions (a table header that begins with an odd character, as
+// in "[,]"), and takes them for granted in release builds. So its assertions stay on in every build of this
 // file, and a broken one is an exception that parse_toml catches.
 #undef NDEBUG
 #define TOML_HEADER_ONLY 1
@@ -27,7 +27,9 @@ namespace clusterd::config {
 namespace {
 
 struct ParserGaveUp : std::exception {
-  [[nodiscard]] const char* what() const noexcept override { return "the parser cannot make sense of it"; }
+  [[nodiscard]] const char* what() const noexcept override {
+    return "the line makes no sense, perhaps an odd character in a [table] header";
+  }
 };
 
 // toml++ and the tree's destructor recurse once per dotted part, so one long line "a.a.a.…" could exhaust the
@@ -98,6 +100,24 @@ Value convert(const toml::node& node, const std::string& file, int depth) {
   return out;
 }
 
+// Where the parser gives up: it reads from front to back, so it does so for a beginning of the file exactly
+// when that holds the bad line.
+int first_bad_line(std::string_view content) {
+  std::vector<size_t> ends;
+  for (size_t i = 0; i < content.size(); ++i)
+    if (content[i] == '\n') ends.push_back(i + 1);
+  ends.push_back(content.size());
+  const auto bad = std::partition_point(ends.begin(), ends.end(), [content](size_t end) {
+    try {
+      (void)toml::parse(content.substr(0, end));
+      return true;
+    } catch (const ParserGaveUp&) {
+      return false;
+    }
+  });
+  return static_cast<int>(bad - ends.begin()) + 1;
+}
+
 ConfigProblem syntax_problem(const Place& place, std::string text) {
   return {place.file, place.line, place.column, std::move(text),
           "correct the line; texts stand in quotes, tables begin with [name], see docs/configuration.md"};
@@ -145,8 +165,11 @@ tl::expected<Value, ConfigProblem> parse_toml(std::string_view content, const st
                                            fmt::format("syntax error: {}", error.description())));
     }
     return convert(result.table(), file, 0);
-  } catch (const std::exception& error) {  // ParserGaveUp, or std::bad_alloc
-    return tl::unexpected(syntax_problem({file, 0, 0}, fmt::format("syntax error: {}", error.what())));
+  } catch (const ParserGaveUp& error) {
+    return tl::unexpected(
+        syntax_problem({file, first_bad_line(content), 1}, fmt::format("syntax error: {}", error.what())));
+  } catch (const std::exception& error) {  // std::bad_alloc at most
+    return tl::unexpected(syntax_problem({file, 0, 0}, fmt::format("cannot be read: {}", error.what())));
   }
 }
 

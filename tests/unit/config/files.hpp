@@ -76,6 +76,8 @@ class Files {
   void write(const std::string& name, const std::string& content) {
     contents_[name] = content;
     std::filesystem::create_directories(std::filesystem::path(path(name)).parent_path());
+    // A new file each time: ext4 waits for the disk where a file is truncated and written again.
+    std::filesystem::remove(path(name));
     std::ofstream(path(name), std::ios::binary) << content;
     std::filesystem::permissions(path(name), std::filesystem::perms(0644));
   }

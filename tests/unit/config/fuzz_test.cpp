@@ -43,7 +43,7 @@ TEST(Fuzz, TruncationAtEveryByte) {
 TEST(Fuzz, RandomDamage) {
   std::mt19937 random(20240607);
   Files files;
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 1500; ++round) {
     const bool main_file = round % 2 == 0;
     const char* name = main_file ? "cluster.toml" : "services/web.toml";
     std::string content = main_file ? test::kCluster : test::kWeb;

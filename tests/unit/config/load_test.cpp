@@ -162,6 +162,12 @@ TEST(Load, NamesUnreadableFiles) {
   EXPECT_THAT(files.complaints(), HasSubstr("web.toml: cannot be read: Permission denied"));
 }
 
+TEST(Load, SurvivesWhatTheParserItselfDoesNotExpect) {
+  Files files;
+  files.change("cluster.toml", "[timing]", "[,timing]");
+  EXPECT_THAT(files.complaints(), HasSubstr("cluster.toml:9:1: syntax error: the line makes no sense"));
+}
+
 TEST(Load, FollowsSymbolicLinksToFiles) {
   Files files;
   files.write("elsewhere", "units = [\"cron.service\"]\naddresses = [\"192.168.1.77/24\"]\n");

@@ -90,8 +90,8 @@ TEST(Rules, Units) {
                 "add name"},
            Rule{kS, kUnit, "{ name = \"a\", start = \"/a\", status = \"/c\" }", "a unit lacks the key stop",
                 "add stop"},
-           Rule{kS, kUnit, "{ name = \"a\", start = \"/a\", stop = \"/b\" }", "a unit lacks the key status",
-                "add status"},
+           Rule{kS, kUnit, "{ name = \"a\", start = \"/a\", stop = \"/b\" }",
+                "has neither status nor pid_file", "add status = "},
            Rule{kS, kUnit, "{ name = \"a\", run = \"/a\", stop = \"/b\" }", "a unit has both run and stop",
                 "remove one"},
            Rule{kS, kUnit, "{ name = \"a b\", run = \"/a\" }", "a unit of commands cannot be called",
@@ -109,7 +109,8 @@ TEST(Rules, Units) {
     expect_refused(rule);
   for (const char* unit :
        {"\"srv-data.mount\"", "\"getty@tty1.service\"", "{ name = \"a.service\", start_timeout = \"5s\" }",
-        "{ name = \"a\", run = \"/usr/bin/a -f\" }"})
+        "{ name = \"a\", run = \"/usr/bin/a -f\" }",
+        "{ name = \"a\", start = \"/a\", stop = \"/b\", pid_file = \"/run/a.pid\" }"})
     expect_accepted({kS, kUnit, unit, "", ""});
 }
 
