@@ -44,10 +44,16 @@ Actions Node::Impl::step(Instant now, const Event& event) {
   CLUSTERD_CHECK(now >= now_, "time goes forwards");
   Actions out;
   now_ = now;
-  if (!started_ && !std::holds_alternative<Started>(event)) return out;
+  if (exiting_ || (!started_ && !std::holds_alternative<Started>(event))) {
+    deadline_ = kNever;
+    return out;
+  }
   note_lateness(now, out);
   // A lease that has run out does so before this event's evidence could renew it.
-  if (started_) review_services(out);
+  if (started_) {
+    const Surroundings before = surroundings();
+    for (auto& service : services_) service.review_lease(before, out);
+  }
   std::visit([&](const auto& e) { on(e, out); }, event);
   renew_lease();
   review_links(out);
@@ -257,7 +263,7 @@ void Node::Impl::renew_lease() {
     lease_ = own;
     return;
   }
-  if (inherited_lease_ == kLongAgo && promise_wanted_ && !restart_command_) promise_wanted_ = false;
+  if (inherited_lease_ == kLongAgo && promise_wanted_ && !restart_command_ && !exiting_) promise_wanted_ = false;
   lease_ = std::max({lease_, own, inherited_lease_});
 }
 
@@ -328,7 +334,9 @@ void Node::Impl::review_links(Actions& out) {
   }
   const bool heard = now_ - peer_.last_receipt() < limit;
   if (heard && !peer_was_heard_) log(out, Severity::kNotice, fmt::format("{} is heard", peer_name()));
-  if (!heard && peer_was_heard_) {
+  if (!heard && peer_was_heard_ && now_ < promised_until_) {
+    log(out, Severity::kNotice, fmt::format("{} restarts: this node waits for it", peer_name()));
+  } else if (!heard && peer_was_heard_) {
     notice(out, Severity::kWarning, "peer-lost", fmt::format("{} is not heard on any path", peer_name()));
     for (auto& service : services_) service.peer_was_away();
   }
@@ -397,6 +405,7 @@ Surroundings Node::Impl::surroundings() const {
   s.silent_past_window = silent_past_window();
   if (s.silent_past_window) s.silence_evidence = silence_evidence();
   if (!s.peer_heard) s.no_takeover_reason = no_takeover_reason();
+  s.probe_time = config_.timing.window - lease_is_over();
   s.locked = state_.locked;
   s.leaving = leaving_;
   s.moves_stopped = moves_stopped_;
@@ -444,6 +453,8 @@ void Node::Impl::review_promise(Actions& out) {
   }
   reply(out, *restart_command_, true, serving && !given ? "without the peer's promise" : "ready");
   state_.restarting = true;
+  restart_command_.reset();
+  exiting_ = true;
   out.exit = true;
 }
 

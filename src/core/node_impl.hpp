@@ -125,6 +125,7 @@ class Node::Impl {
   Instant late_at_ = kLongAgo;
 
   bool leaving_ = false;
+  bool exiting_ = false;  // the daemon ends: nothing is decided any more
   bool peer_was_heard_ = false;
   bool told_config_differs_ = false;
   bool moves_stopped_ = false;

@@ -73,7 +73,7 @@ bool ServiceMachine::watches_address() const {
 bool ServiceMachine::peer_holds(const Surroundings& s) const {
   const auto* report = theirs(s);
   if (report == nullptr) return false;
-  return report->role != Role::kStandby && report->role != Role::kFailed;
+  return report->role != Role::kStandby && report->role != Role::kFailed && report->role != Role::kReleased;
 }
 
 // Are the newest files of the service on this disk? (S8, S9)
@@ -142,7 +142,7 @@ bool ServiceMachine::right_holds(Right right, const Surroundings& s) const {
 }
 
 std::optional<ServiceMachine::Right> ServiceMachine::right_to_serve(const Surroundings& s) const {
-  for (const Right right : {Right::kRelease, Right::kResume, Right::kTakeover, Right::kForce}) {
+  for (const Right right : {Right::kRelease, Right::kResume, Right::kForce, Right::kTakeover}) {
     if (right_holds(right, s)) return right;
   }
   return std::nullopt;
@@ -173,14 +173,18 @@ bool ServiceMachine::review(const Surroundings& s, Actions& out) {
   } else {
     peer_ready_since_ = kNever;
   }
+  probe_time_ = s.probe_time;
   if (review_peer(s, out)) return true;
-  if (holds_lease() && !s.lease_held && !forced_ && !std::holds_alternative<Stopping>(state_)) {
-    suspend(s, "its lease ran out", out);
-    return true;
-  }
+  if (review_lease(s, out)) return true;
   if (review_claim(s, out)) return true;
   tell_mirrors(s, out);
   return std::visit([&](auto& state) { return review_state(s, out, state); }, state_);
+}
+
+bool ServiceMachine::review_lease(const Surroundings& s, Actions& out) {
+  if (!holds_lease() || s.lease_held || forced_ || std::holds_alternative<Stopping>(state_)) return false;
+  suspend(s, "its lease ran out", out);
+  return true;
 }
 
 // S4, S9 and what is learnt from the peer's report.
@@ -269,13 +273,14 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   }
   if (members_.state() == Members::State::kStopping) return false;
   if (!claim_) {
-    claim_ = Claim{*right, s.next_version};
+    claim_ = Claim{*right, s.next_version, s.now};
     stored_->claimed = next_epoch(s);
     return true;
   }
   claim_->right = *right;
   if (s.durable_version < claim_->version) return false;
-  const bool unanswered = s.now - vetoed_at_ >= config_->timing.window;
+  // The LAN has been asked since the claim was made, and had as long to answer as the window leaves.
+  const bool unanswered = s.now - vetoed_at_ >= config_->timing.window && s.now - claim_->since >= s.probe_time;
   if (*right == Right::kTakeover && !(s.silent_past_window && s.lease_held && unanswered)) return false;
   if (*right == Right::kForce && !(s.now - force_since_ >= config_->timing.window && unanswered))
     return false;
@@ -800,6 +805,7 @@ Instant ServiceMachine::next_deadline() const {
     next = std::min(next, suspended->since + kSuspendGrace);
   }
   if (force_ordered_) next = std::min(next, force_since_ + config_->timing.window);
+  if (claim_) next = std::min(next, claim_->since + probe_time_);
   return next;
 }
 

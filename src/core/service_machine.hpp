@@ -54,6 +54,7 @@ struct Surroundings {
   bool silent_past_window = false;  // … and the window has passed with all hosts answering: it may be done
   std::vector<std::string> silence_evidence;
   std::string no_takeover_reason;  // the peer is long silent, but the evidence does not suffice: why
+  Duration probe_time{};  // what the LAN is given to answer before a takeover
   bool locked = false, leaving = false, moves_stopped = false;
   bool peer_better = false;  // the peer has had the better reachability for the settle time (S5)
   std::string better_evidence;
@@ -72,6 +73,9 @@ class ServiceMachine {
 
   // Looks at everything and takes at most one transition; true if it took one (call again).
   bool review(const Surroundings& s, Actions& out);
+
+  // Falls silent if the lease has run out; called before an event whose evidence could renew it.
+  bool review_lease(const Surroundings& s, Actions& out);
 
   // Events. The next review draws the conclusions.
   template <class MemberEvent>
@@ -134,6 +138,7 @@ class ServiceMachine {
   struct Claim {
     Right right;
     uint64_t version = 0;  // durable from this version on
+    Instant since = kLongAgo;
   };
 
   [[nodiscard]] const ServiceConfig& service() const { return config_->service(id_); }
@@ -193,6 +198,7 @@ class ServiceMachine {
   bool forced_ = false;  // serves on a human's word: its lease needs no evidence until the peer is heard
   Instant force_since_ = kNever;
   Instant vetoed_at_ = kLongAgo;
+  Duration probe_time_{};
   Instant no_handover_before_ = kLongAgo;
   Instant peer_ready_since_ = kNever;
   std::vector<Epoch> peer_lineage_;

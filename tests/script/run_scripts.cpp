@@ -318,9 +318,9 @@ int main_of(int argc, char** argv) {
     const std::string text{std::istreambuf_iterator<char>(in), {}};
     std::string trouble;
     const std::string now = replay(text, trouble);
-    if (update) {
+    if (update && trouble.empty()) {
       std::ofstream(file) << now;
-    } else {
+    } else if (!update) {
       trouble += first_difference(now, text);
     }
     if (!trouble.empty()) {
