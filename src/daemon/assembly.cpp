@@ -170,6 +170,7 @@ void Assembly::Impl::build_ports(const Secret& secret) {
   mirror = std::make_unique<MirrorProcess>(loop, config, paths, reactor->sink());
   DaemonBackend::Hooks hooks;
   hooks.facts = [this] { return facts(); };
+  hooks.events = [this](uint64_t after) { return notifier->recent(after); };
   hooks.register_receiver = [this](ServiceId service, pid_t pid) { mirror->register_receiver(service, pid); };
   backend = std::make_unique<DaemonBackend>(config, *reactor, std::move(hooks));
   control = std::make_unique<ControlServer>(loop, *backend);

@@ -84,7 +84,7 @@ std::optional<std::string> DaemonBackend::decisions(const std::string& service, 
   return decisions_json(config_, reactor_.decisions(), id, limit, EventLoop::now());
 }
 
-std::string DaemonBackend::events(uint64_t after) { return events_json(config_, reactor_.notices(), after); }
+std::string DaemonBackend::events(uint64_t after) { return events_json(hooks_.events(after), after); }
 
 std::string DaemonBackend::check() { return check_json(config_, reactor_.status(), hooks_.facts()); }
 

@@ -14,6 +14,8 @@ class DaemonBackend final : public ControlBackend {
   struct Hooks {
     // Everything that `status` shows beside the core's picture.
     std::function<DaemonFacts()> facts;
+    // The notices with a higher number, as JSON objects, oldest first.
+    std::function<std::vector<std::string>(uint64_t after)> events;
     // A peer's mirror run was permitted to write here; this process does it (S8).
     std::function<void(ServiceId, pid_t)> register_receiver;
   };

@@ -31,10 +31,7 @@ void open_and_start(const Actions& actions, const Ports& ports) {
 void tell(const Actions& actions, const Ports& ports, const Teller& teller) {
   for (const LogLine& line : actions.log) teller.log(line);
   for (const Decision& decision : actions.decisions) teller.decision(decision);
-  for (const Notice& notice : actions.notices) {
-    teller.notice(notice);
-    ports.notifier->notify(notice);
-  }
+  for (const Notice& notice : actions.notices) ports.notifier->notify(notice);
   for (const Reply& reply : actions.replies) teller.reply(reply);
 }
 

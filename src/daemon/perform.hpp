@@ -25,7 +25,6 @@ struct Ports {
 struct Teller {
   std::function<void(const LogLine&)> log;
   std::function<void(const Decision&)> decision;
-  std::function<void(const Notice&)> notice;
   std::function<void(const Reply&)> reply;
 };
 

@@ -37,12 +37,6 @@ void guarded(const char* where, Work&& work) {
   }
 }
 
-template <class T>
-void push_bounded(std::deque<T>& history, T entry) {
-  if (history.size() >= Reactor::kHistory) history.pop_front();
-  history.push_back(std::move(entry));
-}
-
 }  // namespace
 
 Reactor::Reactor(EventLoop& loop, Decider& decider, size_t services, Log& log)
@@ -52,8 +46,10 @@ Reactor::Reactor(EventLoop& loop, Decider& decider, size_t services, Log& log)
       alive_(std::make_shared<bool>(true)),
       gate_deadlines_(services, kLongAgo) {
   teller_.log = [this](const LogLine& line) { log_.line(line.severity, line.text); };
-  teller_.decision = [this](const Decision& d) { push_bounded(decisions_, DatedDecision{wall_now(), d}); };
-  teller_.notice = [this](const Notice& n) { push_bounded(notices_, DatedNotice{wall_now(), n}); };
+  teller_.decision = [this](const Decision& decision) {
+    if (decisions_.size() >= kHistory) decisions_.pop_front();
+    decisions_.push_back({wall_now(), decision});
+  };
   teller_.reply = [this](const Reply& reply) { answer(reply); };
 }
 

@@ -39,7 +39,7 @@ class Decider {
 
 class Reactor {
  public:
-  static constexpr size_t kHistory = 500;  // decisions and notices that are kept
+  static constexpr size_t kHistory = 500;  // decisions that are kept
   static constexpr size_t kWaiting = 128;  // commands without an answer; beyond it the oldest is given up
 
   Reactor(EventLoop& loop, Decider& decider, size_t services, Log& log);
@@ -59,7 +59,6 @@ class Reactor {
 
   [[nodiscard]] const Status& status() const { return decider_.status(); }
   [[nodiscard]] const std::deque<DatedDecision>& decisions() const { return decisions_; }
-  [[nodiscard]] const std::deque<DatedNotice>& notices() const { return notices_; }
   [[nodiscard]] const std::vector<Instant>& gate_deadlines() const { return gate_deadlines_; }
   [[nodiscard]] Duration worst_lateness() const;
 
@@ -94,7 +93,6 @@ class Reactor {
   std::map<uint64_t, std::function<void(CommandAnswer)>> waiting_;  // bounded by kWaiting
 
   std::deque<DatedDecision> decisions_;
-  std::deque<DatedNotice> notices_;
   std::vector<Instant> gate_deadlines_;
   Instant minute_began_{};
   Duration worst_now_{}, worst_before_{};

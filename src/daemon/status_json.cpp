@@ -297,22 +297,6 @@ WallTime wall_of(Instant then, const DaemonFacts& facts) { return facts.wall - (
 
 }  // namespace
 
-const char* name(Severity severity) {
-  switch (severity) {
-    case Severity::kDebug:
-      return "debug";
-    case Severity::kInfo:
-      return "info";
-    case Severity::kNotice:
-      return "notice";
-    case Severity::kWarning:
-      return "warning";
-    case Severity::kError:
-      return "error";
-  }
-  return "?";
-}
-
 std::string status_json(const Config& config, const Status& status, const DaemonFacts& facts) {
   const Timing& timing = config.timing;
   json::object transport;
@@ -367,20 +351,20 @@ std::string decisions_json(const Config& config, const std::deque<DatedDecision>
   return json::serialize(json::object{{"decisions", std::move(decisions)}}) + "\n";
 }
 
-std::string events_json(const Config& config, const std::deque<DatedNotice>& history, uint64_t after) {
-  json::array events;
+std::string events_json(const std::vector<std::string>& events, uint64_t after) {
+  json::array array;
   uint64_t last = after;
-  for (const auto& [wall, notice] : history) {
-    last = std::max(last, notice.sequence);
-    if (notice.sequence <= after) continue;
-    events.push_back(json::object{{"sequence", notice.sequence},
-                                  {"time", rfc3339(wall)},
-                                  {"kind", notice.kind},
-                                  {"severity", name(notice.severity)},
-                                  {"service", service_name(config, notice.service)},
-                                  {"text", notice.text}});
+  for (const std::string& text : events) {
+    json::error_code error;
+    json::value event = json::parse(text, error);
+    if (error || !event.is_object()) continue;
+    if (const json::value* sequence = event.get_object().if_contains("sequence"); sequence != nullptr) {
+      const uint64_t number = sequence->to_number<uint64_t>(error);
+      if (!error) last = std::max(last, number);
+    }
+    array.push_back(std::move(event));
   }
-  return json::serialize(json::object{{"events", std::move(events)}, {"last", last}}) + "\n";
+  return json::serialize(json::object{{"events", std::move(array)}, {"last", last}}) + "\n";
 }
 
 }  // namespace clusterd

@@ -70,10 +70,6 @@ struct DatedDecision {
   WallTime wall{};
   Decision decision;
 };
-struct DatedNotice {
-  WallTime wall{};
-  Notice notice;
-};
 
 [[nodiscard]] std::string status_json(const Config& config, const Status& status, const DaemonFacts& facts);
 
@@ -81,12 +77,9 @@ struct DatedNotice {
 [[nodiscard]] std::string decisions_json(const Config& config, const std::deque<DatedDecision>& history,
                                          std::optional<ServiceId> service, size_t limit, Instant now);
 
-// The notices whose number is greater than `after`.
-[[nodiscard]] std::string events_json(const Config& config, const std::deque<DatedNotice>& history,
-                                      uint64_t after);
+// `events` are JSON objects, as the notifier keeps them, oldest first.
+[[nodiscard]] std::string events_json(const std::vector<std::string>& events, uint64_t after);
 
 [[nodiscard]] std::string check_json(const Config& config, const Status& status, const DaemonFacts& facts);
-
-[[nodiscard]] const char* name(Severity severity);
 
 }  // namespace clusterd
