@@ -54,7 +54,7 @@ void EchoProber::probe(const SendProbe& order) {
   std::memcpy(&payload[kTokenAt], &probe.token, sizeof probe.token);
 
   const LinkEnd* end = context_.own_end(order.host);
-  const unsigned index = end != nullptr && r.socket.is_open() ? nic_index(r.socket, end->nic) : 0;
+  const unsigned index = end != nullptr && r.socket.is_open() ? context_.nic_of(order.host, r.socket) : 0;
   const bool has_way = r.socket.is_open() && (end == nullptr || index != 0);
   const auto source = end != nullptr ? std::optional<IpAddress>(end->address.address) : std::nullopt;
   const auto packet = echo_request(config.address.family, Echo{id_, host.sequence, payload});

@@ -12,7 +12,12 @@ namespace clusterd {
 class HostProber::Impl {
  public:
   Impl(EventLoop& loop, const Config& config, EventSink sink)
-      : context_{loop, config, std::move(sink), std::vector<ProberStats>(config.hosts.size()), 0},
+      : context_{loop,
+                 config,
+                 std::move(sink),
+                 std::vector<ProberStats>(config.hosts.size()),
+                 std::vector<unsigned>(config.links.size()),
+                 0},
         echo_(context_),
         neighbour_(context_),
         tcp_(context_) {}

@@ -21,7 +21,7 @@ LinkSockets::LinkSockets(const Config& config, LinkId link, bool relays)
   (void)open();
 }
 
-bool LinkSockets::is_current() const { return udp_.is_open() && nic_index(udp_, nic_) == index_; }
+bool LinkSockets::is_current() const { return udp_.is_open() && is_nic(udp_, nic_, index_); }
 
 void LinkSockets::close() {
   udp_.reset();
@@ -34,13 +34,13 @@ bool LinkSockets::open() {
   const int domain = domain_of(own_);
   Socket udp = open_socket(domain, SOCK_DGRAM, 0);
   if (!udp.is_open()) return false;
-  const unsigned index = nic_index(udp, nic_);
+  const unsigned index = nic_index(udp, nic_, index_);
   if (index == 0 || !bind_to_nic(udp, nic_)) return false;
   // The address may come later than the daemon (DHCP, duplicate address detection).
   const bool free = own_.is_v4() ? set_option(udp, IPPROTO_IP, IP_FREEBIND, 1)
                                  : set_option(udp, IPPROTO_IPV6, kIpv6Freebind, 1) &&
                                        set_option(udp, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-  if (!free || !set_option(udp, SOL_SOCKET, SO_REUSEADDR, 1)) return false;
+  if (!free) return false;
   const SocketAddress own = socket_address(own_, port_, index);
   if (bind(udp.fd(), own.get(), own.length) != 0) return false;
   set_urgent(udp, domain);

@@ -43,7 +43,7 @@ const LinkEnd& NeighbourProber::own_end(LinkId link) const {
 
 bool NeighbourProber::is_ready(LinkId link, IpAddress::Family family) {
   Port& p = port(link, family);
-  if (p.socket.is_open() && nic_index(p.socket, own_end(link).nic) == p.index) return true;
+  if (p.socket.is_open() && is_nic(p.socket, own_end(link).nic, p.index)) return true;
   p.watch.reset();
   p.socket.reset();
   if (!open(link, p, family)) {
@@ -60,7 +60,7 @@ bool NeighbourProber::open(LinkId link, Port& p, IpAddress::Family family) {
     // Protocol 0 hears nothing until it is bound: no packet of another NIC can slip in before the filter.
     p.socket = open_socket(AF_PACKET, SOCK_DGRAM, 0);
     if (!p.socket.is_open() || !attach_filter(p.socket, kOnlyReplies)) return false;
-    p.index = nic_index(p.socket, nic);
+    p.index = nic_index(p.socket, nic, p.index);
     sockaddr_ll here{};
     here.sll_family = AF_PACKET;
     here.sll_protocol = htons(ETHERTYPE_ARP);
@@ -72,7 +72,7 @@ bool NeighbourProber::open(LinkId link, Port& p, IpAddress::Family family) {
   icmp6_filter filter{};
   ICMP6_FILTER_SETBLOCKALL(&filter);
   ICMP6_FILTER_SETPASS(ND_NEIGHBOR_ADVERT, &filter);
-  p.index = nic_index(p.socket, nic);
+  p.index = nic_index(p.socket, nic, p.index);
   return p.index != 0 &&
          setsockopt(p.socket.fd(), IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0 &&
          bind_to_nic(p.socket, nic) && set_option(p.socket, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 255) &&

@@ -6,6 +6,7 @@
 
 #include "linux/event_loop.hpp"
 #include "linux/net/host_prober.hpp"
+#include "linux/net/socket.hpp"
 #include "ports/ports.hpp"
 
 namespace clusterd::net {
@@ -15,6 +16,7 @@ struct ProbeContext {
   const Config& config;
   EventSink sink;
   std::vector<ProberStats> stats;
+  std::vector<unsigned> nics;  // last known index, per LinkId
   uint64_t strangers = 0;
 
   [[nodiscard]] ProberStats& of(HostId host) { return stats.at(host.at()); }
@@ -22,6 +24,12 @@ struct ProbeContext {
   void answered(HostId host, Instant sent) {
     ++of(host).answered;
     sink(Event(ProbeAnswered{host, sent}));
+  }
+  // The index of the NIC of the host's link, of which there must be one; 0 = missing.
+  [[nodiscard]] unsigned nic_of(HostId host, const Socket& socket) {
+    unsigned& index = nics.at(config.host(host).link->at());
+    index = nic_index(socket, own_end(host)->nic, index);
+    return index;
   }
   // The node's own end of the host's link; null for a host that is reached by ordinary routing.
   [[nodiscard]] const LinkEnd* own_end(HostId host) const {

@@ -95,25 +95,28 @@ void set_urgent(const Socket& socket, int domain) {
   (void)set_option(socket, SOL_SOCKET, SO_PRIORITY, kControl);  // last: IP_TOS sets it, too
 }
 
-namespace {
-
-bool ask_nic(const Socket& socket, const std::string& nic, unsigned long request, ifreq& answer) {
-  if (nic.empty() || nic.size() >= IFNAMSIZ) return false;
-  answer = {};
-  std::memcpy(answer.ifr_name, nic.data(), nic.size());
-  return ioctl(socket.fd(), request, &answer) == 0;
+bool is_nic(const Socket& socket, const std::string& nic, unsigned index) {
+  ifreq answer{};
+  answer.ifr_ifindex = static_cast<int>(index);
+  return index != 0 && ioctl(socket.fd(), SIOCGIFNAME, &answer) == 0 &&
+         nic == std::string(answer.ifr_name, strnlen(answer.ifr_name, IFNAMSIZ));
 }
 
-}  // namespace
-
-unsigned nic_index(const Socket& socket, const std::string& nic) {
-  ifreq answer{};
-  return ask_nic(socket, nic, SIOCGIFINDEX, answer) ? static_cast<unsigned>(answer.ifr_ifindex) : 0;
+unsigned nic_index(const Socket& socket, const std::string& nic, unsigned hint) {
+  if (is_nic(socket, nic, hint)) return hint;
+  const Socket finder = open_socket(AF_INET, SOCK_DGRAM, 0);
+  if (!finder.is_open() || !bind_to_nic(finder, nic)) return 0;
+  int index = 0;
+  socklen_t length = sizeof index;
+  if (getsockopt(finder.fd(), SOL_SOCKET, SO_BINDTOIFINDEX, &index, &length) != 0) return 0;
+  return static_cast<unsigned>(index);
 }
 
 std::optional<MacAddress> nic_mac(const Socket& socket, const std::string& nic) {
   ifreq answer{};
-  if (!ask_nic(socket, nic, SIOCGIFHWADDR, answer)) return std::nullopt;
+  if (nic.empty() || nic.size() >= IFNAMSIZ) return std::nullopt;
+  std::memcpy(answer.ifr_name, nic.data(), nic.size());
+  if (ioctl(socket.fd(), SIOCGIFHWADDR, &answer) != 0) return std::nullopt;
   MacAddress mac;
   std::memcpy(mac.bytes.data(), answer.ifr_hwaddr.sa_data, mac.bytes.size());
   return mac;

@@ -56,8 +56,13 @@ struct SocketAddress {
 [[nodiscard]] bool bind_to_nic(const Socket& socket, const std::string& nic);
 // Network control: DSCP CS6, queueing priority 7. Best effort.
 void set_urgent(const Socket& socket, int domain);
-// 0 = no such NIC in the socket's namespace.
-[[nodiscard]] unsigned nic_index(const Socket& socket, const std::string& nic);
+// The NIC's index in the socket's namespace, which has to be the thread's; 0 = missing. Looks at `hint`, the
+// index that it had, first. Never by SIOCGIFINDEX or if_nametoindex: for a missing NIC these make the kernel
+// run modprobe, and the caller wait for it.
+[[nodiscard]] unsigned nic_index(const Socket& socket, const std::string& nic, unsigned hint);
+// Whether the NIC with this index is (still) called so. Works from every thread's namespace.
+[[nodiscard]] bool is_nic(const Socket& socket, const std::string& nic, unsigned index);
+// Of a NIC that is there.
 [[nodiscard]] std::optional<MacAddress> nic_mac(const Socket& socket, const std::string& nic);
 
 [[nodiscard]] bool attach_filter(const Socket& socket, std::span<const sock_filter> program);

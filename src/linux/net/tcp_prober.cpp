@@ -55,7 +55,7 @@ bool TcpProber::connect_to(HostId host, Attempt& attempt) {
   if (!socket.is_open()) return false;
   unsigned index = 0;
   if (const LinkEnd* end = context_.own_end(host); end != nullptr) {
-    index = nic_index(socket, end->nic);
+    index = context_.nic_of(host, socket);
     (void)set_option(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     const SocketAddress own = socket_address(end->address.address, 0, index);
     if (index == 0 || !bind_to_nic(socket, end->nic) || bind(socket.fd(), own.get(), own.length) != 0)
