@@ -40,9 +40,13 @@ json::value encode_service(const PersistedService& service) {
   json::array lineage, halted;
   for (const Epoch epoch : service.lineage) lineage.push_back(epoch.value);
   for (const auto& name : service.halted_mirrors) halted.push_back(json::string(clean_utf8(name, kMaxText)));
-  return {{"epoch", service.epoch.value}, {"data_epoch", service.data_epoch.value},
-          {"active", service.active},     {"lineage", lineage},
-          {"diverged", service.diverged}, {"blocked", service.blocked},
+  return {{"epoch", service.epoch.value},
+          {"data_epoch", service.data_epoch.value},
+          {"claimed", service.claimed.value},
+          {"active", service.active},
+          {"lineage", lineage},
+          {"diverged", service.diverged},
+          {"blocked", service.blocked},
           {"halted_mirrors", halted}};
 }
 
@@ -101,10 +105,11 @@ class Reader {
 };
 
 PersistedService decode_service(const Reader& r) {
-  constexpr size_t kMembers = 7;
+  constexpr size_t kMembers = 8;
   PersistedService s;
   s.epoch.value = r.member("epoch", kMembers).number();
   s.data_epoch.value = r.member("data_epoch", kMembers).number();
+  s.claimed.value = r.member("claimed", kMembers).number();
   s.active = r.member("active", kMembers).boolean();
   r.member("lineage", kMembers).list(kMaxLineage, [&](const Reader& e) {
     s.lineage.push_back({e.number()});

@@ -33,6 +33,7 @@ PersistedState make_state(size_t services) {
     PersistedService s;
     s.epoch.value = 7 + i * 2;
     s.data_epoch.value = 5;
+    s.claimed.value = 9;
     s.active = i == 0;
     s.lineage = {Epoch{5}, Epoch{UINT64_MAX}, Epoch{1}};
     s.halted_mirrors = {"1", "odd \"name\"\n"};
