@@ -372,6 +372,13 @@ void SystemdBus::start_unit(const std::string& unit, Done<std::string> done) {
       to_result("o", std::move(done)));
 }
 
+void SystemdBus::restart_unit(const std::string& unit, Done<std::string> done) {
+  impl_->call(
+      kManagerPath, kManagerInterface, "RestartUnit",
+      [&](sd_bus_message* m) { return sd_bus_message_append(m, "ss", unit.c_str(), "replace"); },
+      to_result("o", std::move(done)));
+}
+
 void SystemdBus::stop_unit(const std::string& unit, Done<std::string> done) {
   impl_->call(
       kManagerPath, kManagerInterface, "StopUnit",

@@ -52,6 +52,7 @@ class SystemdBus {
   void state(const std::string& path, Done<SystemdState> done);
   // Mode "replace"; the job's object path.
   void start_unit(const std::string& unit, Done<std::string> done);
+  void restart_unit(const std::string& unit, Done<std::string> done);
   void stop_unit(const std::string& unit, Done<std::string> done);
   void kill_unit(const std::string& unit, int signal, Done<std::string> done);  // every process; result empty
   void reset_failed(const std::string& unit, Done<std::string> done);           // result empty

@@ -122,20 +122,26 @@ void SystemdUnit::go_on_starting(const SystemdState& state) {
     return;
   }
   if (state.active == "failed") {
-    bus_.reset_failed(name(), guarded<std::string>([this](Result<std::string>) { send_start(); }));
+    bus_.reset_failed(name(), guarded<std::string>([this](Result<std::string>) { send_start(false); }));
   } else {
-    send_start();
+    // systemd keeps a mere start waiting until its own restart is due.
+    send_start(state.sub == "auto-restart");
   }
 }
 
-void SystemdUnit::send_start() {
-  bus_.start_unit(name(), guarded<std::string>([this](Result<std::string> job) {
-                    if (job) {
-                      job_ = *job;
-                    } else {
-                      order_failed(job.error().message);
-                    }
-                  }));
+void SystemdUnit::send_start(bool at_once) {
+  auto sent = guarded<std::string>([this](Result<std::string> job) {
+    if (job) {
+      job_ = *job;
+    } else {
+      order_failed(job.error().message);
+    }
+  });
+  if (at_once) {
+    bus_.restart_unit(name(), std::move(sent));
+  } else {
+    bus_.start_unit(name(), std::move(sent));
+  }
 }
 
 void SystemdUnit::start_verdict(const std::string& job_result, const SystemdState& state) {
