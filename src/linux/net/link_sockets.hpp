@@ -2,7 +2,10 @@
 //
 //   udp        heartbeats, bound to the node's own address, the port and the NIC
 //   relay_out  raw, with own IP headers: echo requests in the peer's name (S2a)
-//   relay_in   raw ICMP, only echo replies with the magic of sealed datagrams
+//   relay_in   a packet socket that sees IP packets for this host on the NIC; its filter passes only echo
+//              replies with the magic of sealed datagrams. Not a raw ICMP socket, because that comes behind
+//              the packet filter, and nearly every firewall drops what conntrack calls invalid: a reply
+//              without a request.
 // The relay sockets exist only where some reference host can relay. All are bound to the NIC by its index, so
 // they are dead once the NIC is gone, even if one with the same name comes back: `refresh` sees to that.
 #pragma once

@@ -91,4 +91,21 @@ std::optional<Echo> parse_echo_reply(IpAddress::Family family, std::span<const u
   return Echo{get16(bytes, 4), get16(bytes, 6), bytes.subspan(kIcmpHeader)};
 }
 
+std::optional<EchoPacket> parse_echo_packet(IpAddress::Family family, std::span<const uint8_t> bytes) {
+  const bool v4 = family == IpAddress::Family::kV4;
+  if (bytes.size() < (v4 ? 20U : 40U) || bytes[0] >> 4U != (v4 ? 4 : 6)) return std::nullopt;
+  // Short frames are padded: the length is what the IP header says.
+  const size_t length = v4 ? get16(bytes, 2) : size_t{40} + get16(bytes, 4);
+  if (length < 20 || length > bytes.size()) return std::nullopt;
+  if (v4 ? (get16(bytes, 6) & 0x3FFFU) != 0 : bytes[6] != kIcmpV6) return std::nullopt;
+  const auto echo = parse_echo_reply(family, v4 ? bytes.first(length) : bytes.first(length).subspan(40));
+  if (!echo) return std::nullopt;
+  EchoPacket out;
+  out.source.family = out.target.family = family;
+  std::copy_n(bytes.begin() + (v4 ? 12 : 8), v4 ? 4 : 16, out.source.bytes.begin());
+  std::copy_n(bytes.begin() + (v4 ? 16 : 24), v4 ? 4 : 16, out.target.bytes.begin());
+  out.echo = *echo;
+  return out;
+}
+
 }  // namespace clusterd::net

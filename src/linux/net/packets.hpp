@@ -28,6 +28,15 @@ struct Echo {
 // complete echo reply. The payload points into `bytes`.
 [[nodiscard]] std::optional<Echo> parse_echo_reply(IpAddress::Family family, std::span<const uint8_t> bytes);
 
+// The same from a whole IP packet, as a packet socket sees it. Not a fragment, no extension headers: a sealed
+// heartbeat fits one packet. The ICMP checksum is not looked at, because the seal proves more.
+struct EchoPacket {
+  IpAddress source, target;
+  Echo echo;
+};
+[[nodiscard]] std::optional<EchoPacket> parse_echo_packet(IpAddress::Family family,
+                                                          std::span<const uint8_t> bytes);
+
 // Internet checksum (RFC 1071) over the bytes, starting from `sum`.
 [[nodiscard]] uint16_t checksum(std::span<const uint8_t> bytes, uint32_t sum = 0);
 

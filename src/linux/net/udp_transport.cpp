@@ -142,15 +142,15 @@ class UdpTransport::Impl {
     for (int turn = 0; turn < kBatchesPerTurn; ++turn) {
       const size_t got = batch_.receive(sockets.relay_in());
       for (size_t i = 0; i < got; ++i) {
-        const auto source = net::address_of(batch_.from(i));
-        const auto host = source ? relay_at(id, *source) : std::nullopt;
+        const auto packet = net::parse_echo_packet(family, batch_.bytes(i));
+        const bool ours = packet && packet->target == sockets.own_address();
+        const auto host = ours ? relay_at(id, packet->source) : std::nullopt;
         PathStats& path = host ? stats_.relays.at(host->at()) : stats_.strangers;
         ++path.received;
-        const auto echo = net::parse_echo_reply(family, batch_.bytes(i));
-        if (!host || !echo) {
+        if (!host) {
           ++path.foreign;
         } else {
-          take(path, echo->payload, *source, HeartbeatReceived{std::nullopt, host, {}});
+          take(path, packet->echo.payload, packet->source, HeartbeatReceived{std::nullopt, host, {}});
         }
       }
       if (got < net::Batch::kSize) return;

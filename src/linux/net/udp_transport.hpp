@@ -4,9 +4,10 @@
 // it comes from the peer's address and port on that link and opens (seal.hpp).
 //
 // Relayed: an ICMP echo request goes to the reference host with the *peer's* address as its source and the
-// sealed heartbeat as its payload; the host's echo reply takes it to the peer, which reads it on a raw socket
-// per link. A classic BPF filter drops all other ICMP in the kernel. Only hosts whose address lies in a
-// link's network relay, whatever kind of probe they get, and only with `relay = "auto"`.
+// sealed heartbeat as its payload; the host's echo reply takes it to the peer, which reads it on a packet
+// socket per link, before its own packet filter (where conntrack would call it invalid). A classic BPF filter
+// drops everything else in the kernel. Only hosts whose address lies in a link's network relay, whatever kind
+// of probe they get, and only with `relay = "auto"`.
 //
 // Sending never blocks: what the kernel does not take at once is counted and forgotten, the next heartbeat
 // follows soon. A NIC may be missing or down at any time: its sockets are tried again once per second, in

@@ -177,6 +177,21 @@ TEST_F(UdpTransportTest, OrdinaryPingsNeverReachTheDaemon) {
   EXPECT_EQ(total.received, total.delivered + total.unproven);
 }
 
+// Nearly every firewall drops what conntrack calls invalid, and a reply without a request is just that.
+TEST_F(UdpTransportTest, AFirewallThatDropsInvalidPacketsLetsRelayedHeartbeatsArrive) {
+  const char* rules =
+      "table inet f { chain i { type filter hook input priority 0; ct state invalid drop; "
+      "ct state established accept; icmp type != echo-reply accept; drop; }; }";
+  for (const char* who : {"a", "b"}) {
+    if (!lab::shell(fmt::format("ip netns exec {} nft '{}'", lan->space(who), rules)))
+      GTEST_SKIP() << "no nftables";
+  }
+  std::array<Config, 2> configs = {lab::config_for(0), lab::config_for(1)};
+  for (Config& c : configs) lab::add_host(c, ProbeKind::kIcmp, "192.168.77.100");
+  Peer a(loop, *lan, "a", configs[0], 11), b(loop, *lan, "b", configs[1], 22);
+  EXPECT_TRUE(meet(a, b, {}, {HostId(0)}));
+}
+
 TEST_F(UdpTransportTest, OtherSecretAndOtherClusterAreCountedAndIgnored) {
   Peer b(loop, *lan, "b", lab::config_for(1), 22);
   {
