@@ -105,33 +105,40 @@ void Reactor::schedule_turn() {
 void Reactor::turn() {
   if (halted_ || polling_) return;
   guarded("a turn", [this] {
-    const Instant now = EventLoop::now();
-    const Instant due = decider_.next_deadline();
-    if (due == kNever || now <= due + kLate) {
-      drain();
-      arm();
-      return;
-    }
-    note_lateness(now, now - due);
-    // The loop gives back control twice: the first callback may run before the sockets were looked at, the
-    // second one only after everything that was readable has been read into our queue.
-    polling_ = true;
-    loop_.post([this, alive = alive_] {
-      if (!*alive) return;
-      loop_.post([this, alive] {
-        if (!*alive) return;
-        guarded("a late turn", [this] {
-          polling_ = false;
-          if (halted_) return;
-          std::stable_partition(queue_.begin(), queue_.end(), [](const Event& event) {
-            return std::holds_alternative<HeartbeatReceived>(event);
-          });
-          drain();
-          arm();
-        });
-      });
+    if (!is_late()) drain();
+    if (is_late()) return poll_first();  // draining may have taken its time, too
+    tick_if_due();
+    arm();
+  });
+}
+
+bool Reactor::is_late() const {
+  const Instant due = decider_.next_deadline();
+  return due != kNever && EventLoop::now() > due + kLate;
+}
+
+// Gives control back to the loop twice: the first callback may run before the sockets were looked at, the
+// second one only after everything that was readable has been read into our queue.
+void Reactor::poll_first() {
+  const Instant now = EventLoop::now();
+  note_lateness(now, now - decider_.next_deadline());
+  polling_ = true;
+  loop_.post([this, alive = alive_] {
+    if (!*alive) return;
+    loop_.post([this, alive] {
+      if (*alive) guarded("a late turn", [this] { late_turn(); });
     });
   });
+}
+
+void Reactor::late_turn() {
+  polling_ = false;
+  if (halted_) return;
+  std::stable_partition(queue_.begin(), queue_.end(),
+                        [](const Event& event) { return std::holds_alternative<HeartbeatReceived>(event); });
+  drain();
+  tick_if_due();
+  arm();
 }
 
 void Reactor::drain() {
@@ -141,7 +148,6 @@ void Reactor::drain() {
     queue_.pop_front();
     step(event);
   }
-  tick_if_due();
   schedule_turn();
 }
 

@@ -66,6 +66,9 @@ class Reactor {
   void receive(Event event);
   void schedule_turn();
   void turn();
+  [[nodiscard]] bool is_late() const;
+  void poll_first();
+  void late_turn();
   void drain();
   void step(const Event& event);
   void tick_if_due();
