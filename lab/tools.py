@@ -13,7 +13,7 @@ FOLDERS = {"clusterd": "src/daemon", "clusterctl": "src/ctl", "clusterd-mirror":
 
 def program(name):
     """The full path of one of our programs."""
-    for folder in (FOLDERS.get(name, ""), "src/mirror", "src/linux/mirror", "bin", ""):
+    for folder in ("bin", FOLDERS.get(name, ""), ""):
         candidate = os.path.join(BUILD, folder, name)
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
             return candidate
