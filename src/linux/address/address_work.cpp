@@ -66,6 +66,7 @@ Result<LinkInfo> AddressWork::require(const std::string& name) {
 Result<LinkInfo> AddressWork::ensure_macvlan(const AddressPlan& plan) {
   auto parent = require(plan.nic);
   if (!parent) return parent;
+  reaper_.wait();
   auto found = kernel_.link(plan.device);
   if (!found) return refuse(plan.device, found.error());
   if (*found) {
@@ -292,7 +293,7 @@ Result<void> AddressWork::take_down(const AddressPlan& plan) {
       if (plan.has(rule.source)) note("rule", kernel_.remove_rule(rule));
   }
   for (const LinkInfo& link : *links)
-    if (link.name == plan.macvlan && link.kind == "macvlan") note(link.name, kernel_.delete_link(link.index));
+    if (link.name == plan.macvlan && link.kind == "macvlan") reaper_.remove(link.index);
   if (!plan.spare.empty()) {
     auto released = release_spare(plan);
     if (!released && outcome) outcome = released;

@@ -17,6 +17,7 @@
 #include "base/result.hpp"
 #include "linux/address/address_plan.hpp"
 #include "linux/address/kernel_tables.hpp"
+#include "linux/address/link_reaper.hpp"
 
 namespace clusterd {
 
@@ -25,7 +26,8 @@ class AddressWork {
   // `attach_gate` is called when the device exists, before it has an address or is up.
   // Returns the link that carries the addresses.
   Result<LinkInfo> bring_up(const AddressPlan& plan, const std::function<Result<void>()>& attach_gate);
-  // Also clears what the service may have left with another mode (mac = …).
+  // Also clears what the service may have left with another mode (mac = …). A macvlan vanishes shortly after
+  // the return (link_reaper.hpp); its addresses are gone by then.
   Result<void> take_down(const AddressPlan& plan);
   // What of bring_up's work is not there (any more), in words; empty = all is well.
   [[nodiscard]] std::vector<std::string> missing(const AddressPlan& plan);
@@ -48,6 +50,7 @@ class AddressWork {
   [[nodiscard]] std::vector<RouteInfo> wanted_routes(const AddressPlan& plan, int ifindex);
 
   KernelTables kernel_;
+  LinkReaper reaper_;
 };
 
 // What a spare NIC's alias says; nothing if it is not ours.
