@@ -44,9 +44,9 @@ bool bundle_allowed(std::string_view text) {
 }
 
 bool long_option_allowed(std::string_view text) {
-  constexpr std::array kPlain = {
-      "--numeric-ids",  "--fsync", "--no-implied-dirs", "--log-format=%i", "--new-compress",
-      "--old-compress", "-@-1",    "--modify-window=-1"};
+  constexpr std::array kPlain = {"--msgs2stderr",     "--numeric-ids",  "--fsync",        "--no-implied-dirs",
+                                 "--log-format=%i",   "--new-compress", "--old-compress", "-@-1",
+                                 "--modify-window=-1"};
   if (std::find(kPlain.begin(), kPlain.end(), text) != kPlain.end()) return true;
   for (std::string_view key : {"--timeout=", "--bwlimit=", "--compress-level="}) {
     if (starts_with(text, key)) return is_number(text.substr(key.size()));
@@ -97,8 +97,10 @@ std::vector<std::string> rsync_command(const MirrorConfig& mirror, const SshConf
                                        const RsyncPlan& plan) {
   std::string shell;
   for (const std::string& word : ssh_command(ssh)) shell += (shell.empty() ? "" : " ") + rsh_word(word);
-  // Nanoseconds count in the comparison of times (--modify-window=-1): a file that was rewritten with the
-  // same size within the same second is seen. Parents of a root are not touched (--no-implied-dirs).
+  // With --stderr=all the target's rsync says why it fails by itself: what it sends through the connection
+  // can get lost when it ends. Nanoseconds count in the comparison of times (--modify-window=-1): a file that
+  // was rewritten with the same size within the same second is seen. Parents of a root are not touched
+  // (--no-implied-dirs).
   std::vector<std::string> out = {"rsync",
                                   "-aHAXS",
                                   "--numeric-ids",
@@ -108,6 +110,7 @@ std::vector<std::string> rsync_command(const MirrorConfig& mirror, const SshConf
                                   "--modify-window=-1",
                                   "--timeout=120",
                                   "--itemize-changes",
+                                  "--stderr=all",
                                   fmt::format("--out-format={}", kOutFormat),
                                   "-e",
                                   shell};

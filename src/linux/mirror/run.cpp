@@ -43,6 +43,13 @@ TargetWord target_word(const std::vector<std::string>& lines) {
   return {};
 }
 
+// rsync does not always pass ssh's exit code on; but it says that it never heard anything.
+bool never_connected(const std::vector<std::string>& lines) {
+  return std::any_of(lines.begin(), lines.end(), [](const std::string& line) {
+    return line.find("connection unexpectedly closed (0 bytes received so far)") != std::string::npos;
+  });
+}
+
 struct CallResult {
   int exit_code = 0;
   std::vector<std::string> output;  // remote calls only
@@ -162,12 +169,8 @@ class Run {
     CallResult out;
     auto last_progress = std::chrono::steady_clock::now();
     mirror::Tally tally;
-    auto on_output = [&](std::string_view line) {
-      if (!is_rsync) {
-        if (out.output.size() < kMaxErrorLines) out.output.emplace_back(line);
-        return;
-      }
-      if (auto item = mirror::parse_item(line)) tally.add(*item);
+    auto on_item = [&](const mirror::Item& item) {
+      tally.add(item);
       const auto now = std::chrono::steady_clock::now();
       if (now - last_progress < std::chrono::seconds(1)) return;
       last_progress = now;
@@ -178,13 +181,20 @@ class Run {
       so_far.removed = tally.removed;
       progress_(so_far);
     };
-    auto on_error = [&](std::string_view line) {
+    auto on_output = [&](std::string_view line) {
+      if (!is_rsync && out.output.size() < kMaxErrorLines) out.output.emplace_back(line);
+      if (!is_rsync) return;
+      if (auto item = mirror::parse_item(line)) on_item(*item);
+    };
+    auto on_error = [&](std::string_view line) {  // rsync writes everything here (--stderr=all)
+      if (auto item = is_rsync ? mirror::parse_item(line) : std::nullopt) return on_item(*item);
       if (out.errors.size() < kMaxErrorLines) out.errors.emplace_back(line);
     };
     auto code = run_child(command, control_, on_output, on_error);
     out.exit_code = code ? *code : kExitFailed;
     if (!code) out.errors.push_back(code.error().message);
     out.target = target_word(out.errors);
+    if (is_rsync && out.target.code == 0 && never_connected(out.errors)) out.exit_code = kSshFailed;
     if (is_rsync) {
       report_.files = tally.files;
       report_.bytes = tally.bytes;
