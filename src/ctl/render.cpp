@@ -264,6 +264,19 @@ void service_alarms(View status, std::vector<std::string>& found) {
   });
 }
 
+// Not an alarm, but nobody should learn of it only when the active node fails.
+std::string standby_lines(View status, const Look& look) {
+  std::string out;
+  const std::string here = status["node"].text();
+  const std::string there = status["peer"].text();
+  status["services"].each([&](View service) {
+    const std::string active = service["active_on"].text();
+    if (active.empty() || service["ready"][active == here ? there : here].yes()) return;
+    out += styled("!  " + clean(service["name"]) + " has no ready standby", Style::kWarn, look) + "\n";
+  });
+  return out;
+}
+
 }  // namespace
 
 std::string span_text(double seconds) {
@@ -288,6 +301,7 @@ std::string render_status(const std::string& json, const Look& look) {
   const View status(&value);
   std::string out = header_lines(status, look);
   for (const std::string& alarm : alarms(json)) out += styled("!! " + alarm, Style::kBad, look) + "\n";
+  out += standby_lines(status, look);
   out += "\n" + node_table(status, look) + link_table(status, look) + host_table(status, look) +
          service_table(status, look);
   if (const std::string mirrors = mirror_table(status, look); !mirrors.empty()) out += "\n" + mirrors;

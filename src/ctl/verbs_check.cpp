@@ -202,8 +202,14 @@ class Checker {
     const Ran ran = run_on_peer(config, {"check", "--local", "--json"}, true);
     const auto seen = findings_from_json(ran.output, peer);
     if (seen.empty()) {
-      add(Level::kWarning, "peer", peer + " could not be asked to check itself over ssh",
-          "run clusterctl check there; mirrors need ssh between the nodes anyway");
+      const bool unreachable = ran.code == 255;
+      add(Level::kWarning, "peer",
+          fmt::format(
+              "{} could not be asked to check itself: {}", peer,
+              unreachable ? "ssh does not get there without a password" : "it has no clusterctl in its PATH"),
+          unreachable
+              ? "exchange ssh keys between the nodes ([ssh] in cluster.toml); mirrors need them anyway"
+              : "install the same version of clusterd there");
       return;
     }
     findings_.insert(findings_.end(), seen.begin(), seen.end());
@@ -275,7 +281,7 @@ void add_check_verbs(CLI::App& app, Globals& globals, Chosen& chosen) {
 
   CLI::App* lines =
       app.add_subcommand("config-lines", "The settings that both nodes must share, one per line");
-  lines->footer("Example: diff <(clusterctl config-lines) <(ssh serv2 clusterctl config-lines)");
+  lines->footer("Example: clusterctl config-lines | grep web");
   lines->callback([&] { chosen = [&] { return print_config_lines(globals); }; });
 }
 

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <cmath>
 
+#include "daemon/json_text.hpp"
 #include "daemon/status_json.hpp"
 
 namespace clusterd {
@@ -22,7 +23,7 @@ class Findings {
     add("error", topic, std::move(text), std::move(remedy));
   }
   [[nodiscard]] std::string text() && {
-    return json::serialize(json::object{{"findings", std::move(findings_)}}) + "\n";
+    return json_text(json::object{{"findings", std::move(findings_)}}) + "\n";
   }
 
  private:

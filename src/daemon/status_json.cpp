@@ -6,6 +6,8 @@
 #include <boost/json.hpp>
 #include <cmath>
 
+#include "daemon/json_text.hpp"
+
 namespace clusterd {
 
 namespace json = boost::json;
@@ -335,7 +337,7 @@ std::string status_json(const Config& config, const Status& status, const Daemon
     const WallTime wall = wall_of(status.last_decision->at, facts);
     object["last_decision"] = decision_object(config, *status.last_decision, facts.now, wall);
   }
-  return json::serialize(object) + "\n";
+  return json_text(object) + "\n";
 }
 
 std::string decisions_json(const Config& config, const std::deque<DatedDecision>& history,
@@ -348,7 +350,7 @@ std::string decisions_json(const Config& config, const std::deque<DatedDecision>
   for (auto it = chosen.rbegin(); it != chosen.rend(); ++it) {
     decisions.push_back(decision_object(config, (*it)->decision, now, (*it)->wall));
   }
-  return json::serialize(json::object{{"decisions", std::move(decisions)}}) + "\n";
+  return json_text(json::object{{"decisions", std::move(decisions)}}) + "\n";
 }
 
 std::string events_json(const std::vector<std::string>& events, uint64_t after) {
@@ -364,7 +366,7 @@ std::string events_json(const std::vector<std::string>& events, uint64_t after) 
     }
     array.push_back(std::move(event));
   }
-  return json::serialize(json::object{{"events", std::move(array)}, {"last", last}}) + "\n";
+  return json_text(json::object{{"events", std::move(array)}, {"last", last}}) + "\n";
 }
 
 }  // namespace clusterd
