@@ -5,8 +5,8 @@
 // failure; `grace` and `failures` are the core's. A command that exceeds its `timeout` counts as failed then,
 // and is killed; the next run waits for its end.
 //
-// TCP checks on the service's own address pass through its gate only as long as the kernel delivers them
-// locally, which it does while the address is here.
+// While the service's address is on this node, a connection to it stays inside the kernel: it passes no NIC and
+// therefore no gate, so a check says nothing about what clients see of the network.
 #pragma once
 
 #include <memory>

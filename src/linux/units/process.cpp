@@ -38,7 +38,7 @@ struct StartError {
   int error;
 };
 
-// Everything the child needs, prepared before the fork: between fork and exec nothing may allocate or lock.
+// Prepared before the fork: between fork and exec nothing may allocate or lock.
 struct Prepared {
   std::vector<std::string> paths;  // to try one after the other
   std::vector<char*> path_pointers, argv, envp;
@@ -118,7 +118,7 @@ Prepared prepare(ChildSpec& spec) {
 
 // Puts the four descriptors at 0, 1, 2 and 3 and closes all others. Returns false on failure.
 bool place_descriptors(const Prepared& p) {
-  // First out of the way of each other: above whatever the targets are.
+  // First out of the way of each other.
   const int in = fcntl(p.in, F_DUPFD, 10), out = fcntl(p.out, F_DUPFD, 10), err = fcntl(p.err, F_DUPFD, 10);
   const int errors = fcntl(p.error_pipe, F_DUPFD, 10);
   if (in < 0 || out < 0 || err < 0 || errors < 0) return false;
