@@ -31,7 +31,10 @@ def is_running(pid, started):
         return False
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+            if file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X"):
+                return True
+        # The first thread has ended; files and locks are held until the last one has.
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False
 

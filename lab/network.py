@@ -62,7 +62,7 @@ class Node(NodeHost):
         os.makedirs(disk, mode=0o700, exist_ok=True)
         spec = {
             "name": name, "disk": disk, "logs": lab.logs, "keys": lab.keys, "boot_id_file": BOOT_ID_FILE,
-            "gateway": ipv4(1),
+            "gateway": ipv4(1), "environment": lab.environment,
             "hosts": [f"{ipv4(10 + node_number(n))} {n}" for n in NODES]
             + [f"192.168.111.{node_number(n)} {n}-hb" for n in NODES],
             "nics": [

@@ -83,7 +83,9 @@ def start_sshd(spec):
         ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", keys + "/host_key",
          "-o", "PidFile=/run/sshd.pid", "-o", "UsePAM=no", "-o", "PermitRootLogin=yes",
          "-o", "PasswordAuthentication=no", "-o", "KbdInteractiveAuthentication=no", "-o", "StrictModes=no",
-         "-o", "UseDNS=no", "-o", f"AuthorizedKeysFile={keys}/id.pub", "-o", "MaxStartups=100"],
+         "-o", "UseDNS=no", "-o", f"AuthorizedKeysFile={keys}/id.pub", "-o", "MaxStartups=100",
+         # As installed: what the peer calls over ssh is found.
+         "-o", "SetEnv=" + " ".join(f"{name}={value}" for name, value in spec["environment"].items())],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=open(spec["logs"] + "/sshd.log", "ab"), start_new_session=True)
 
