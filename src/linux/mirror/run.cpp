@@ -294,6 +294,13 @@ class Run {
       report_.detail = "some files vanished during the run";
       out.exit_code = 0;
     }
+    // rsync has ended the connection before the target could say why: ask for it.
+    if (out.exit_code != 0 && out.exit_code != kSshFailed && out.target.code == 0 && !mirror_.to &&
+        !control_.cancelled()) {
+      CallResult more = call_mirror(
+          fmt::format("clusterd-mirror explain --service {} --mirror {}", service_.name, mirror_.name));
+      if (more.exit_code == 0) out.errors.insert(out.errors.begin(), more.output.begin(), more.output.end());
+    }
     return judge(out);
   }
 

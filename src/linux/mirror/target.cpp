@@ -148,7 +148,16 @@ Result<void> probe_writable(const std::string& folder) {
   return {};
 }
 
-int run_rsync(const std::vector<std::string>& options, const std::vector<std::string>& folders) {
+std::string errors_path(const MirrorPaths& paths, const ReceiveOptions& options) {
+  return fmt::format("{}/mirror-receive.{}.{}.errors", paths.run_dir, options.service, options.mirror);
+}
+
+// What rsync complains of goes to a file first: the source may have closed the connection by then, and asks
+// again
+// (`explain`).
+int run_rsync(const std::vector<std::string>& options, const std::vector<std::string>& folders,
+              const std::string& errors) {
+  Fd log(::open(errors.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   std::vector<char*> argv = {const_cast<char*>("rsync")};
   for (const auto& option : options) argv.push_back(const_cast<char*>(option.c_str()));
   argv.push_back(nullptr);
@@ -159,6 +168,7 @@ int run_rsync(const std::vector<std::string>& options, const std::vector<std::st
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(kExitFailed);
     ::unsetenv("RSYNC_CHECKSUM_LIST");
+    if (log.valid()) ::dup2(log.get(), 2);
     confine_writes(folders);
     ::execvp(argv[0], argv.data());
     ::_exit(give_up(kExitFailed, "rsync is not installed on this node"));
@@ -166,6 +176,10 @@ int run_rsync(const std::vector<std::string>& options, const std::vector<std::st
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
+  char text[16 * 1024];
+  const ssize_t n = log.valid() ? ::pread(log.get(), text, sizeof text, 0) : 0;
+  ::signal(SIGPIPE, SIG_IGN);
+  if (n > 0) std::fwrite(text, 1, static_cast<size_t>(n), stderr);
   return WIFEXITED(status) ? WEXITSTATUS(status) : kExitFailed;
 }
 
@@ -240,7 +254,7 @@ int receive(const Config& config, const MirrorPaths& paths, const ReceiveOptions
     if (auto ok = probe_writable(set.files()); !ok) return give_up(ok.error());
     folders->push_back(set.files());
   }
-  const int code = run_rsync(rsync_options, *folders);
+  const int code = run_rsync(rsync_options, *folders, errors_path(paths, options));
   if (code != 0 && code != 24) return code;
   if (auto ok = record_received(paths, options, mirror_config); !ok) return give_up(ok.error());
   return code;
@@ -281,6 +295,14 @@ int finish(const Config& config, const MirrorPaths& paths, const ReceiveOptions&
   for (const auto& sentence : expire_backups(paths.state_dir, config, ::time(nullptr)).waiting) {
     std::fprintf(stderr, "clusterd-mirror: %s\n", sentence.c_str());
   }
+  return 0;
+}
+
+int explain(const Config& config, const MirrorPaths& paths, const ReceiveOptions& options) {
+  auto place = find_place(config, options);
+  if (!place) return give_up(kExitRefused, place.error().message);
+  auto text = read_whole_file(errors_path(paths, options), 1 << 20);
+  if (text) std::fwrite(text->data(), 1, std::min<size_t>(text->size(), 16 * 1024), stdout);
   return 0;
 }
 

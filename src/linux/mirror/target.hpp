@@ -34,6 +34,9 @@ int losses(const Config& config, const MirrorPaths& paths, const mirror::Receive
 // After a resync: closes the set; prints the report as one line of JSON.
 int finish(const Config& config, const MirrorPaths& paths, const mirror::ReceiveOptions& options);
 
+// After a failed run: prints what the receiving rsync complained of. Writes nothing and asks nobody.
+int explain(const Config& config, const MirrorPaths& paths, const mirror::ReceiveOptions& options);
+
 // POST /v1/command to the daemon's control socket. The text of the refusal as kRefused; kRetry if the daemon
 // cannot be asked.
 [[nodiscard]] Result<void> ask_daemon(const std::string& socket_path, const std::string& body);

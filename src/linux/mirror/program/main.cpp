@@ -3,7 +3,8 @@
 //   agent           child of clusterd: obeys orders on descriptor 3
 //   receive         on the target: checks, asks the local daemon, then is rsync's remote side
 //   losses, finish  on the target: before and after a resync
-//   receive-shell   forced command of the ssh key: lets SSH_ORIGINAL_COMMAND do only the three above
+//   explain         on the target: why the last receive failed
+//   receive-shell   forced command of the ssh key: lets SSH_ORIGINAL_COMMAND do only the four above
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@ constexpr char kUsage[] =
     "  receive --service S --mirror M --epoch E [--backup-set NAME] [--confirmed] -- RSYNC-OPTIONS\n"
     "  losses  --service S --mirror M --epoch E --backup-set NAME --from NODE\n"
     "  finish  --service S --mirror M --epoch E --backup-set NAME\n"
+    "  explain --service S --mirror M           (why the last receive failed)\n"
     "  receive-shell                            (forced command of the ssh key)\n";
 
 struct CommandLine {
@@ -96,7 +98,8 @@ int receive_shell(CommandLine& line) {
   CommandLine remote;
   remote.paths = line.paths;
   if (!parse(*words, false, remote)) return refuse("the mirror command cannot be understood");
-  if (remote.verb != "receive" && remote.verb != "losses" && remote.verb != "finish") {
+  if (remote.verb != "receive" && remote.verb != "losses" && remote.verb != "finish" &&
+      remote.verb != "explain") {
     return refuse("this key runs mirror commands only");
   }
   line = std::move(remote);
@@ -124,6 +127,7 @@ int run(const std::vector<std::string>& words) {
   if (line.verb == "receive") return receive(*config, line.paths, line.options, line.rest);
   if (line.verb == "losses") return losses(*config, line.paths, line.options, line.from);
   if (line.verb == "finish") return finish(*config, line.paths, line.options);
+  if (line.verb == "explain") return explain(*config, line.paths, line.options);
   std::fputs(kUsage, stderr);
   return 64;
 }
