@@ -75,7 +75,7 @@ class Story:
 
     def page(self, name):
         done = self.lab["c"].run("curl", "-s", "-i", "--max-time", "5", f"http://{ADDRESS}/{name}", check=False)
-        head, _, body = done.stdout.partition("\r\n\r\n")
+        head, _, body = done.stdout.partition("\n\n")  # text mode has made line ends of \r\n
         server = [line.split(": ", 1)[1] for line in head.splitlines() if line.lower().startswith("x-node: ")]
         return (server or ["nobody"])[0], body
 

@@ -88,10 +88,11 @@ def test_backups_are_listed_shown_restored_and_purged(make_cluster):
     name = cluster.backup_sets("serv1")[-1]["set"]["name"]
     assert name in cluster.serv1.ctl("backups", "list").stdout
     assert "/srv/web/precious" in cluster.serv1.ctl("backups", "show", "web", name).stdout
+    cluster.serv1.sh("mkdir /srv/restored")
     done = cluster.serv1.ctl("backups", "restore", "web", name, "--to", "/srv/restored", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert cluster.serv1.read("/srv/restored/srv/web/precious") == "only here\n"
-    done = cluster.serv1.ctl("backups", "purge", "web", name, "--yes", check=False)
+    done = cluster.serv1.ctl("backups", "purge", "web", name, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not cluster.backup_sets("serv1")
 
