@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.hpp"
 #include "core/node_impl.hpp"
@@ -102,7 +103,6 @@ void Node::Impl::on(const Started& event, Actions& out) {
   // The predecessor's lease is longer than an ordinary one if the peer has given a promise: ask it to keep
   // the promise until this daemon's first own evidence has shortened the lease again.
   if (inherited_lease_ > now_ + config_.timing.lease) promise_wanted_ = true;
-  state_.restarting = false;
   log(out, Severity::kNotice,
       fmt::format("{} of cluster {} starts; profile {}, lease {:.0f} ms, window {:.0f} ms{}", self_name(),
                   config_.cluster, config_.timing.profile, to_ms(config_.timing.lease),
@@ -209,6 +209,7 @@ void Node::Impl::on(const MirrorReport& event, Actions& out) {
 }
 
 void Node::Impl::on(const Persisted& event, Actions& out) {
+  release_replies(event, out);
   if (!event.ok) {
     retry_persist_ = now_ + kPersistRetry;
     if (!told_persist_failed_) {
@@ -220,6 +221,7 @@ void Node::Impl::on(const Persisted& event, Actions& out) {
     return;
   }
   told_persist_failed_ = false;
+  if (durable_version_ < answer_version_ && event.version >= answer_version_) say_it_now_ = true;
   durable_version_ = std::max(durable_version_, event.version);
   for (auto it = hosts_in_flight_.begin(); it != hosts_in_flight_.end() && it->first <= event.version;) {
     hosts_.durable(it->second);
@@ -263,7 +265,8 @@ void Node::Impl::renew_lease() {
     lease_ = own;
     return;
   }
-  if (inherited_lease_ == kLongAgo && promise_wanted_ && !restart_command_ && !exiting_) promise_wanted_ = false;
+  if (inherited_lease_ == kLongAgo && promise_wanted_ && !restart_command_ && !exiting_)
+    promise_wanted_ = false;
   lease_ = std::max({lease_, own, inherited_lease_});
 }
 
@@ -452,7 +455,6 @@ void Node::Impl::review_promise(Actions& out) {
                     to_seconds(lease_ - now_)));
   }
   reply(out, *restart_command_, true, serving && !given ? "without the peer's promise" : "ready");
-  state_.restarting = true;
   restart_command_.reset();
   exiting_ = true;
   out.exit = true;
@@ -493,7 +495,7 @@ Heartbeat Node::Impl::heartbeat() const {
     if (out.lineage.size() > kMaxLineage) out.lineage.resize(kMaxLineage);
   }
   out.request = request_;
-  out.answer = answer_;
+  if (durable_version_ >= answer_version_) out.answer = answer_;
   return out;
 }
 
@@ -552,13 +554,33 @@ void Node::Impl::set_gates(Actions& out) {
 
 void Node::Impl::persist(Actions& out) {
   const bool retry = now_ >= retry_persist_;
-  if (state_ == submitted_ && !retry) return;
+  if (state_ == submitted_ && !retry) {
+    answer_is_new_ = false;
+    return;
+  }
   retry_persist_ = kNever;
   submitted_ = state_;
   ++version_;
   hosts_in_flight_[version_] = state_.hosts;
   out.persist = state_;
   out.persist_version = version_;
+  // Nobody is told that an order was carried out before its effect would survive a loss of power.
+  if (exiting_) return;  // the daemon ends now, and changes nothing by it
+  for (auto& reply : out.replies) held_replies_.push_back({version_, std::move(reply)});
+  out.replies.clear();
+  if (std::exchange(answer_is_new_, false)) answer_version_ = version_;
+}
+
+void Node::Impl::release_replies(const Persisted& event, Actions& out) {
+  std::erase_if(held_replies_, [&](HeldReply& held) {
+    if (held.version > event.version) return false;
+    if (!event.ok) {
+      held.reply.ok = false;
+      held.reply.text = "it could not be written to disk: " + event.detail;
+    }
+    out.replies.push_back(std::move(held.reply));
+    return true;
+  });
 }
 
 void Node::Impl::number_notices(Actions& out) {

@@ -222,6 +222,7 @@ void Node::Impl::obey_request(const Heartbeat& heartbeat, Actions& out) {
   if (request.kind == Request::Kind::kNone || request.id <= seen) return;
   seen = request.id;
   answer_.id = request.id;
+  answer_is_new_ = true;
   std::string refusal;
   Command command;
   command.id = 0;

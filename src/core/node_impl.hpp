@@ -54,6 +54,7 @@ class Node::Impl {
   void probe_addresses(Actions& out);
   void set_gates(Actions& out);
   void persist(Actions& out);
+  void release_replies(const Persisted& event, Actions& out);
   void number_notices(Actions& out);
   void reckon_deadline();
 
@@ -150,6 +151,11 @@ class Node::Impl {
   uint64_t durable_version_ = 0;
   Instant retry_persist_ = kNever;
   bool told_persist_failed_ = false;
+  struct HeldReply {
+    uint64_t version = 0;
+    Reply reply;
+  };
+  std::vector<HeldReply> held_replies_;  // until their effect is durable
 
   // Orders under way.
   struct Waiting {
@@ -163,7 +169,9 @@ class Node::Impl {
   std::vector<Waiting> waiting_;
   Request request_;  // the latest one sent to the peer
   std::map<BootId, uint64_t> seen_requests_;
-  RequestAnswer answer_;  // to the peer's latest request
+  RequestAnswer answer_;  // to the peer's latest request, told once its effect is durable
+  bool answer_is_new_ = false;
+  uint64_t answer_version_ = 0;
 
   std::optional<Decision> last_decision_;
   Status status_;

@@ -43,8 +43,6 @@ struct PersistedState {
   bool peer_faulty = false;  // the peer was judged faulty and is to be locked when it returns
   std::vector<WallTime> takeovers;  // of the last hour, oldest first (S11)
   uint64_t notice_sequence = 0;     // number of the last notice sent
-  // Set by a clean restart: the gate's deadline that the peer has promised to respect.
-  bool restarting = false;
   bool operator==(const PersistedState&) const = default;
 };
 

@@ -265,6 +265,7 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   if (*right == Right::kResume && members_.state() != Members::State::kDown &&
       members_.state() != Members::State::kStopping) {
     members_.start(s.now, out);
+    out.announce.push_back(id_);  // the neighbours have given the address up meanwhile
     become(Starting{});
     decide(s, out, fmt::format("resumes {} at epoch {}", service().name, stored_->epoch.value),
            {"the peer acknowledged a heartbeat sent after the lease had run out, and does not hold the "
@@ -280,7 +281,8 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   claim_->right = *right;
   if (s.durable_version < claim_->version) return false;
   // The LAN has been asked since the claim was made, and had as long to answer as the window leaves.
-  const bool unanswered = s.now - vetoed_at_ >= config_->timing.window && s.now - claim_->since >= s.probe_time;
+  const bool unanswered =
+      s.now - vetoed_at_ >= config_->timing.window && s.now - claim_->since >= s.probe_time;
   if (*right == Right::kTakeover && !(s.silent_past_window && s.lease_held && unanswered)) return false;
   if (*right == Right::kForce && !(s.now - force_since_ >= config_->timing.window && unanswered))
     return false;

@@ -123,7 +123,7 @@ PersistedService decode_service(const Reader& r) {
 }
 
 StateFile decode_body(const json::value& value) {
-  constexpr size_t kMembers = 9;
+  constexpr size_t kMembers = 8;
   const Reader r(value, "body");
   StateFile file;
   r.member("services", kMembers).table(kMaxStateEntries, [&](const std::string& name, const Reader& e) {
@@ -139,7 +139,6 @@ StateFile decode_body(const json::value& value) {
     file.rest.takeovers.push_back(WallTime(Duration(e.signed_number())));
   });
   file.rest.notice_sequence = r.member("notice_sequence", kMembers).number();
-  file.rest.restarting = r.member("restarting", kMembers).boolean();
   file.kernel_boot_id = r.member("kernel_boot_id", kMembers).text();
   return file;
 }
@@ -161,7 +160,6 @@ std::string encode_state(const StateFile& file) {
                           {"peer_faulty", file.rest.peer_faulty},
                           {"takeovers", takeovers},
                           {"notice_sequence", file.rest.notice_sequence},
-                          {"restarting", file.rest.restarting},
                           {"kernel_boot_id", file.kernel_boot_id}};
   const std::string text = json::serialize(body);
   return std::string(kHead) + checksum(text) + std::string(kMiddle) + text + std::string(kTail);
