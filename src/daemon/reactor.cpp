@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 
 // Later than this, and what waits in the sockets is read before anything is concluded.
 constexpr Duration kLate = milliseconds(2);
+// Deadlines that move away by less do not move the timer.
+constexpr Duration kTrifle = milliseconds(1);
 // A timer is never set further away than this; it then simply looks again.
 constexpr Duration kFarthest = std::chrono::hours(1);
 
@@ -169,12 +171,12 @@ void Reactor::step(const Event& event) {
   }
 }
 
-// Re-armed only when the core wants to be called earlier than the timer will; a timer that fires too early
-// finds nothing due and is set anew. So a heartbeat that merely moves a deadline away costs nothing.
+// A timer that fires too early finds nothing due and is set anew. Setting it costs one system call, waking up
+// for nothing costs several: so it is set anew at once when the deadline has moved by more than a trifle.
 void Reactor::arm() {
   if (halted_) return;
   const Instant due = decider_.next_deadline();
-  if (timer_ && armed_ <= due) return;
+  if (timer_ && armed_ <= due && due - armed_ < kTrifle) return;
   const Instant now = EventLoop::now();
   armed_ = std::min(due, now + kFarthest);
   timer_ = loop_.at(armed_, [this] {
