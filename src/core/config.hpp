@@ -26,13 +26,13 @@ inline constexpr size_t kMaxMirrorsPerService = 16;
 // How fast a cluster looks and how long it waits. Documented in docs/safety.md (S1, S2).
 struct Timing {
   std::string profile = "steady";
-  Duration heartbeat{};     // h: between two heartbeats on each link
-  Duration lease{};         // L: how long evidence permits to be active, from when it was sent
-  Duration window{};        // W: silence before a standby may take over, from the last receipt
-  Duration gate_latency{};  // F: between the deadline and the last packet through the gate
-  double clock_error = 0.001;          // rho: relative error of the nodes' clock rates
+  Duration heartbeat{};        // h: between two heartbeats on each link
+  Duration lease{};            // L: how long evidence permits to be active, from when it was sent
+  Duration window{};           // W: silence before a standby may take over, from the last receipt
+  Duration gate_latency{};     // F: between the deadline and the last packet through the gate
+  double clock_error = 0.001;  // rho: relative error of the nodes' clock rates
   Duration probe_slow = std::chrono::seconds(1);  // between probes of a reference host while all is well
-  Duration settle = std::chrono::seconds(2);  // how long better reachability must last before a handover
+  Duration settle = std::chrono::seconds(2);      // how long better reachability must last before a handover
   Duration host_gone = std::chrono::seconds(60);  // silence after which a reference host stops counting
   Duration host_back = std::chrono::seconds(10);  // answering for this long lets it count again
 };
@@ -48,7 +48,8 @@ struct LinkEnd {
   Prefix address;
 };
 
-// One heartbeat path: a pair of addresses on one network. Named as in the node tables ("service", "heartbeat").
+// One heartbeat path: a pair of addresses on one network. Named as in the node tables ("service",
+// "heartbeat").
 struct LinkConfig {
   std::string name;
   std::array<LinkEnd, kNodes> ends;
@@ -94,8 +95,8 @@ struct UnitConfig {
 struct CheckConfig {
   enum class Kind : uint8_t { kTcp, kCommand };
   Kind kind = Kind::kTcp;
-  std::string text;     // as shown: "tcp 445", "command /usr/bin/…"
-  uint16_t port = 0;    // kTcp: port on the service's first address (or on `address`)
+  std::string text;   // as shown: "tcp 445", "command /usr/bin/…"
+  uint16_t port = 0;  // kTcp: port on the service's first address (or on `address`)
   std::optional<IpAddress> address;
   std::string command;  // kCommand: exit code 0 = good
   Duration every = std::chrono::seconds(2);
@@ -109,10 +110,10 @@ struct MirrorConfig {
   std::vector<std::string> paths;  // absolute; a directory ends with "/"
   std::vector<std::string> exclude;
   Duration every = std::chrono::minutes(5);
-  bool remove = true;        // delete at the target what vanished at the source
-  bool whole_file = false;   // save CPU: no deltas
+  bool remove = true;       // delete at the target what vanished at the source
+  bool whole_file = false;  // save CPU: no deltas
   bool compress = false;
-  uint64_t bandwidth = 0;    // bytes per second, 0 = no limit
+  uint64_t bandwidth = 0;  // bytes per second, 0 = no limit
   Duration keep_backups = std::chrono::hours(24 * 30);
   uint64_t max_backups = 0;  // bytes, 0 = no limit
   // Other target than the peer (an off-site copy): "user@host:/path/". Never a source of a resync.
@@ -173,8 +174,8 @@ struct Config {
   bool relay = true;
   Rejoin rejoin = Rejoin::kAuto;
   unsigned max_takeovers_per_hour = 4;
-  uint16_t port = 7410;      // UDP, heartbeats
-  std::string secret_file;   // 32 bytes in hex
+  uint16_t port = 7410;     // UDP, heartbeats
+  std::string secret_file;  // 32 bytes in hex
   NotifyConfig notify;
   HookConfig hooks;
   SshConfig ssh;

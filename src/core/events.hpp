@@ -98,19 +98,19 @@ struct MirrorReport {
   Epoch epoch;  // of the order
   enum class Outcome : uint8_t { kProgress, kDone, kFailed, kHalted } outcome = Outcome::kDone;
   enum class Kind : uint8_t { kRun, kResync, kFlush } kind = Kind::kRun;
-  uint64_t files = 0;        // copied or changed at the target
-  uint64_t bytes = 0;        // sent
-  uint64_t removed = 0;      // deleted at the target
-  uint64_t backed_up = 0;    // kept in the backup set (kResync)
-  uint64_t lost = 0;         // files in the loss report (kResync)
-  std::string backup_set;    // its name at the target, empty if nothing was kept
-  std::string detail;        // cause of kFailed and kHalted, or what is going on
+  uint64_t files = 0;      // copied or changed at the target
+  uint64_t bytes = 0;      // sent
+  uint64_t removed = 0;    // deleted at the target
+  uint64_t backed_up = 0;  // kept in the backup set (kResync)
+  uint64_t lost = 0;       // files in the loss report (kResync)
+  std::string backup_set;  // its name at the target, empty if nothing was kept
+  std::string detail;      // cause of kFailed and kHalted, or what is going on
 };
 
 // The state of `persist_version` (and all before) is on disk.
 struct Persisted {
   uint64_t version = 0;
-  bool ok = true;      // false: the disk refused; nothing of it may be relied on
+  bool ok = true;  // false: the disk refused; nothing of it may be relied on
   std::string detail;
 };
 
@@ -136,8 +136,8 @@ struct Command {
   Epoch epoch;
 };
 
-using Event = std::variant<Started, Tick, HeartbeatReceived, ProbeAnswered, NicChanged, AddressAnswered,
-                           AddressReport, AddressLost, UnitReport, CheckReport, MirrorReport, Persisted,
-                           Command>;
+using Event =
+    std::variant<Started, Tick, HeartbeatReceived, ProbeAnswered, NicChanged, AddressAnswered, AddressReport,
+                 AddressLost, UnitReport, CheckReport, MirrorReport, Persisted, Command>;
 
 }  // namespace clusterd

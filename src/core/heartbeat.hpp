@@ -2,7 +2,8 @@
 //
 // A heartbeat is one datagram, sent unchanged on every link and off every relaying reference host. The
 // encoding is fixed-width little-endian with counted lists; `decode` accepts nothing that `encode` could not
-// have written. Sealing (AEAD, replay window) is the transport's work (src/linux/seal.hpp); this file is pure.
+// have written. Sealing (AEAD, replay window) is the transport's work (src/linux/seal.hpp); this file is
+// pure.
 //
 // `sequence` grows by one with each heartbeat of a boot id. The receiver remembers the highest one and tells
 // it back in `ack`: so the sender knows that its heartbeat `ack.sequence` has arrived, and, from its own
@@ -24,7 +25,7 @@ namespace clusterd {
 // What a node does for a service, as it tells the peer.
 enum class Role : uint8_t {
   kStandby,
-  kStarting,   // holds the lease and is on its way to active
+  kStarting,  // holds the lease and is on its way to active
   kActive,
   kStopping,   // on its way to standby, has not let go yet
   kSuspended,  // was active, its lease ran out: silent, has not let go yet
@@ -44,12 +45,12 @@ struct CountedState {
 
 struct ServiceReport {
   Role role = Role::kStandby;
-  Epoch epoch;       // of the latest activation that the sender knows of
-  Epoch data_epoch;  // epoch whose files the sender's disk holds completely; = epoch when active
+  Epoch epoch;               // of the latest activation that the sender knows of
+  Epoch data_epoch;          // epoch whose files the sender's disk holds completely; = epoch when active
   bool ready = false;        // as a standby: could take over now (not locked, not failed, data complete)
   bool peer_synced = false;  // as the active node: a complete mirror run of this epoch reached the peer
   bool diverged = false;
-  bool blocked = false;      // failed here; do not hand it to this node
+  bool blocked = false;  // failed here; do not hand it to this node
   bool operator==(const ServiceReport&) const = default;
 };
 
@@ -57,7 +58,7 @@ struct ServiceReport {
 struct Request {
   enum class Kind : uint8_t { kNone, kMove, kStandby, kOnline, kResync, kStopServices };
   Kind kind = Kind::kNone;
-  uint64_t id = 0;      // grows with each request of a boot id
+  uint64_t id = 0;       // grows with each request of a boot id
   uint16_t service = 0;  // kMove, kResync
   bool operator==(const Request&) const = default;
 };
@@ -80,14 +81,14 @@ struct Heartbeat {
   uint64_t config_hash = 0;
   WallTime wall{};
 
-  bool locked = false;        // carries the standby lock
-  bool lock_peer = false;     // judges the receiver faulty: it has to set its standby lock (rejoin = manual)
-  bool leaving = false;       // is shutting down: will not serve again before a new boot id
+  bool locked = false;     // carries the standby lock
+  bool lock_peer = false;  // judges the receiver faulty: it has to set its standby lock (rejoin = manual)
+  bool leaving = false;    // is shutting down: will not serve again before a new boot id
   bool promise_wanted = false;  // asks the peer not to take over for `promise` (a clean restart)
   bool promise_given = false;   // grants the promise asked for in the heartbeat `ack.sequence` or earlier
   Duration promise{};
 
-  uint8_t links_up = 0;  // bit per LinkId: this node hears the peer there
+  uint8_t links_up = 0;                 // bit per LinkId: this node hears the peer there
   std::vector<CountedState> hosts;      // per HostId
   bool service_nic_up = true;           // carrier on every NIC that services need
   std::vector<ServiceReport> services;  // per ServiceId

@@ -31,7 +31,8 @@ bool Members::hot_ready() const {
 // -----------------------------------------------------------------------------------------------------
 
 void Members::start(Instant now, Actions& out) {
-  if (state_ == State::kUp || (state_ == State::kStarting && addresses_wanted_ && !restarting_)) return;
+  // A restart that is under way ends in kUp by itself.
+  if (state_ == State::kUp || (state_ == State::kStarting && addresses_wanted_)) return;
   addresses_wanted_ = true;
   restarting_ = false;
   killing_ = false;
@@ -54,7 +55,10 @@ void Members::keep_hot(Instant now, Actions& out) {
 
 void Members::on(Instant now, const AddressReport& event, Actions& out) {
   if (state_ != State::kStarting && state_ != State::kUp) return;
-  if (!event.ok) return failed(now, "its addresses could not be added: " + event.detail, out);
+  if (!event.ok) {
+    addresses_up_ = false;
+    return failed(now, "its addresses could not be added: " + event.detail, out);
+  }
   if (addresses_up_) return;
   addresses_up_ = true;
   if (state_ == State::kStarting) start_unit(now, 0, out);
@@ -192,6 +196,8 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
         restarting_ = false;
         return start_unit(now, unit, out);
       }
+      // What refused to end has ended after all, and that was verified.
+      if (state_ == State::kStopFailed && awaited) state_ = State::kStopping;
       if (state_ != State::kStopping || !awaited) return;
       if (unit == 0) return stopped_all(out);
       return stop_unit(now, unit - 1, false, out);

@@ -15,6 +15,19 @@ constexpr Duration kFirstRetry = std::chrono::seconds(2);
 MirrorRules::MirrorRules(const Config& config, ServiceId id)
     : config_(&config), id_(id), mirrors_(config.service(id).mirrors.size()) {}
 
+void MirrorRules::restore_halts(const std::vector<std::string>& mirrors) {
+  for (size_t i = 0; i < mirrors_.size(); ++i) {
+    const auto& name = service().mirrors.at(i).name;
+    if (std::find(mirrors.begin(), mirrors.end(), name) == mirrors.end()) continue;
+    mirrors_.at(i).halted = true;
+    mirrors_.at(i).detail = "halted before the daemon was restarted";
+  }
+}
+
+void MirrorRules::forget_halts() {
+  for (Mirror& mirror : mirrors_) mirror.halted = false;
+}
+
 void MirrorRules::begin(Instant now, Epoch epoch) {
   active_ = true;
   epoch_ = epoch;
@@ -104,6 +117,7 @@ void MirrorRules::on(Instant now, const MirrorReport& report, Actions& /*out*/) 
 
 void MirrorRules::flush(Instant now, Actions& out) {
   if (busy()) out.cancel_mirrors.push_back(id_);
+  active_ = true;  // again, after a failure had ended it
   flush_ = Flush::kRunning;
   for (size_t i = 0; i < mirrors_.size(); ++i) {
     mirrors_.at(i).running = false;

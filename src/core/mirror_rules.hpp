@@ -20,6 +20,10 @@ class MirrorRules {
  public:
   MirrorRules(const Config& config, ServiceId id);
 
+  // What the administrator has not confirmed yet, from an earlier life of the daemon (S10).
+  void restore_halts(const std::vector<std::string>& mirrors);
+  // The files here were replaced by the peer's: what the halts were about is gone.
+  void forget_halts();
   // This node has become active at `epoch`: nothing is known of the peer's files.
   void begin(Instant now, Epoch epoch);
   // It is no longer active: runs under way are cancelled.

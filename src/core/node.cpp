@@ -12,6 +12,7 @@ namespace clusterd {
 
 namespace {
 constexpr Duration kPromise = std::chrono::seconds(5);
+constexpr Duration kMostPromised = std::chrono::seconds(30);
 constexpr Duration kPromiseLimit = std::chrono::seconds(2);
 constexpr Duration kPersistRetry = std::chrono::seconds(1);
 }  // namespace
@@ -36,7 +37,6 @@ Node::Impl::Impl(const Config& config, const PersistedState& state)
   }
   gates_.assign(config_.services.size(), kLongAgo);
   link_up_.assign(config_.links.size(), false);
-  link_told_.assign(config_.links.size(), true);
 }
 
 // One step: take the event in, draw all conclusions, say what is to be done. The order of the reviews is the
@@ -98,7 +98,9 @@ void Node::Impl::on(const Started& event, Actions& out) {
   for (size_t i = 0; i < services_.size(); ++i) {
     const Instant gate = i < event.gate_deadlines.size() ? event.gate_deadlines.at(i) : kLongAgo;
     services_.at(i).begin(now_, event.host_rebooted, gate, out);
-    if (services_.at(i).holds_lease()) inherited_lease_ = std::max(inherited_lease_, gate);
+    // One lease for all: a gate that was open longer (a forced service) says nothing of the others.
+    if (!services_.at(i).holds_lease()) continue;
+    inherited_lease_ = inherited_lease_ == kLongAgo ? gate : std::min(inherited_lease_, gate);
   }
   // The predecessor's lease is longer than an ordinary one if the peer has given a promise: ask it to keep
   // the promise until this daemon's first own evidence has shortened the lease again.
@@ -133,6 +135,8 @@ void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
   if (peer_.take_rebooted()) {
     log(out, Severity::kNotice, fmt::format("{} has started anew", peer_name()));
     for (auto& service : services_) service.peer_was_away();
+    answer_ = {};  // the new daemon counts its requests anew
+    answered_request_ = 0;
     say_it_now_ = true;
   }
   clock_skew_ = heartbeat.wall - (wall_ + (now_ - wall_at_));
@@ -154,7 +158,8 @@ void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
   }
   obey_peer_lock(heartbeat, out);
   if (heartbeat.promise_wanted) {
-    promised_until_ = std::max(promised_until_, now_ + heartbeat.promise);
+    promised_until_ =
+        std::max(promised_until_, now_ + std::clamp(heartbeat.promise, Duration{}, kMostPromised));
   } else {
     promised_until_ = kLongAgo;
   }
@@ -223,10 +228,7 @@ void Node::Impl::on(const Persisted& event, Actions& out) {
   told_persist_failed_ = false;
   if (durable_version_ < answer_version_ && event.version >= answer_version_) say_it_now_ = true;
   durable_version_ = std::max(durable_version_, event.version);
-  for (auto it = hosts_in_flight_.begin(); it != hosts_in_flight_.end() && it->first <= event.version;) {
-    hosts_.durable(it->second);
-    it = hosts_in_flight_.erase(it);
-  }
+  hosts_.durable(event.version);
 }
 
 void Node::Impl::on(const Command& event, Actions& out) { obey(event, out); }
@@ -258,6 +260,7 @@ bool Node::Impl::nics_up() const {
 // S1: the lease counts from when the evidence was sent.
 void Node::Impl::renew_lease() {
   const Instant own = std::max(peer_.acked_sent(), hosts_.lease_evidence()) + config_.timing.lease;
+  if (inherited_lease_ <= now_) inherited_lease_ = kLongAgo;
   if (own > now_ && inherited_lease_ != kLongAgo) {
     // From now on the ordinary lease; the peer may forget its promise after the gates have been set back,
     // that is with the next step's heartbeat.
@@ -337,9 +340,10 @@ void Node::Impl::review_links(Actions& out) {
   }
   const bool heard = now_ - peer_.last_receipt() < limit;
   if (heard && !peer_was_heard_) log(out, Severity::kNotice, fmt::format("{} is heard", peer_name()));
-  if (!heard && peer_was_heard_ && now_ < promised_until_) {
+  const bool awaited = !heard && peer_was_heard_ && now_ < promised_until_;
+  if (awaited && !told_awaited_) {
     log(out, Severity::kNotice, fmt::format("{} restarts: this node waits for it", peer_name()));
-  } else if (!heard && peer_was_heard_) {
+  } else if (!heard && peer_was_heard_ && !awaited) {
     notice(out, Severity::kWarning, "peer-lost", fmt::format("{} is not heard on any path", peer_name()));
     for (auto& service : services_) service.peer_was_away();
   }
@@ -350,7 +354,8 @@ void Node::Impl::review_links(Actions& out) {
   }
   if (!found.empty())
     notice(out, Severity::kInfo, "link-back", fmt::format("{} is heard on link {}", peer_name(), found));
-  peer_was_heard_ = heard;
+  told_awaited_ = awaited;
+  peer_was_heard_ = heard || awaited;
 }
 
 int Node::Impl::score_here() const {
@@ -376,9 +381,11 @@ void Node::Impl::review_reachability() {
 
 void Node::Impl::review_moves_stopped(Actions& out) {
   for (size_t i = 0; i < services_.size(); ++i) {
-    if (!services_.at(i).took_over()) continue;
+    const auto took = services_.at(i).take_takeover();
+    if (took == ServiceMachine::Took::kNothing) continue;
     state_.takeovers.push_back(wall_);
-    if (config_.rejoin == Rejoin::kManual) state_.peer_faulty = true;
+    const bool at_fault = took == ServiceMachine::Took::kFromPeer;
+    if (at_fault && config_.rejoin == Rejoin::kManual) state_.peer_faulty = true;
   }
   std::erase_if(state_.takeovers, [&](WallTime at) {
     return wall_ - at > std::chrono::hours(1) || at - wall_ > std::chrono::hours(1);
@@ -401,7 +408,9 @@ Surroundings Node::Impl::surroundings() const {
   s.peer_heard = peer_heard();
   s.peer_direct = now_ - peer_.last_direct() < config_.timing.window;
   s.config_agrees = config_agrees();
-  s.acked_sent = peer_.acked_sent();
+  s.acked_sequence = peer_.acked_sequence();
+  s.acked_sent = peer_.acked_by_this_daemon();
+  s.next_sequence = sequence_ + 1;
   s.lease = lease_;
   s.lease_held = now_ < lease_;
   s.silent_past_lease = silent_past_lease();
@@ -561,7 +570,7 @@ void Node::Impl::persist(Actions& out) {
   retry_persist_ = kNever;
   submitted_ = state_;
   ++version_;
-  hosts_in_flight_[version_] = state_.hosts;
+  hosts_.submitted(version_, state_.hosts);
   out.persist = state_;
   out.persist_version = version_;
   // Nobody is told that an order was carried out before its effect would survive a loss of power.

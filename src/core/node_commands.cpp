@@ -41,12 +41,12 @@ void Node::Impl::obey(const Command& command, Actions& out) {
     case Command::Kind::kAcceptDiverged:
       return order_mirror(command, out);
     case Command::Kind::kStopServices: {
-      order_stop_services(out);
-      waiting_.push_back({command.id, command.kind, std::nullopt, 0, true, now_ + kMoveLimit});
+      order_stop_services();
+      waiting_.push_back({command.id, command.kind, std::nullopt, 0, 0, true, now_ + kMoveLimit});
       return;
     }
     case Command::Kind::kPrepareRestart:
-      return order_restart(command);
+      return order_restart(command, out);
   }
 }
 
@@ -62,7 +62,7 @@ std::string Node::Impl::order_move(const Command& command) {
   if (here) {
     const std::string refusal = service.order_move(surroundings());
     if (refusal.empty())
-      waiting_.push_back({command.id, command.kind, command.service, 0, true, now_ + kMoveLimit});
+      waiting_.push_back({command.id, command.kind, command.service, 0, 0, true, now_ + kMoveLimit});
     return refusal;
   }
   if (!peer_heard())
@@ -86,7 +86,7 @@ void Node::Impl::order_standby(const Command& command, Actions& out) {
   }
   for (size_t i = 0; i < services_.size(); ++i) {
     if (!services_.at(i).holds()) continue;
-    const std::string refusal = services_.at(i).order_move(surroundings());
+    const std::string refusal = services_.at(i).why_no_move(surroundings());
     if (!refusal.empty()) {
       return reply(out, command.id, false,
                    fmt::format("{} cannot be moved away: {}", config_.services.at(i).name, refusal));
@@ -94,7 +94,7 @@ void Node::Impl::order_standby(const Command& command, Actions& out) {
   }
   lock("an administrator put it aside", out);
   if (command.id != 0)
-    waiting_.push_back({command.id, command.kind, std::nullopt, 0, true, now_ + kMoveLimit});
+    waiting_.push_back({command.id, command.kind, std::nullopt, 0, 0, true, now_ + kMoveLimit});
 }
 
 void Node::Impl::order_online(const Command& command, Actions& out) {
@@ -143,7 +143,7 @@ void Node::Impl::order_force(const Command& command, Actions& out) {
       ++accepted;
       if (command.service)
         waiting_.push_back(
-            {command.id, command.kind, command.service, 0, true, now_ + std::chrono::seconds(60)});
+            {command.id, command.kind, command.service, 0, 0, true, now_ + std::chrono::seconds(60)});
     } else {
       refused += (refused.empty() ? "" : "; ") + refusal;
     }
@@ -186,14 +186,14 @@ void Node::Impl::order_mirror(const Command& command, Actions& out) {
   reply(out, command.id, ok, ok ? "the mirrors run now" : fmt::format("{} has no mirrors", title));
 }
 
-void Node::Impl::order_stop_services(Actions& out) {
+// The services see it at their next review: they hand over, or stop where nobody takes over.
+void Node::Impl::order_stop_services() {
   leaving_ = true;
   say_it_now_ = true;
-  const Surroundings s = surroundings();
-  for (auto& service : services_) service.order_stop(s, out);
 }
 
-void Node::Impl::order_restart(const Command& command) {
+void Node::Impl::order_restart(const Command& command, Actions& out) {
+  if (restart_command_) return reply(out, command.id, false, "a restart is under way already");
   restart_command_ = command.id;
   promise_wanted_ = true;
   promise_sequence_ = 0;
@@ -211,16 +211,16 @@ bool Node::Impl::forward(Request::Kind kind, const Command& command, Actions& /*
   request_.kind = kind;
   ++request_.id;
   request_.service = static_cast<uint16_t>(command.service ? command.service->at() : 0);
-  waiting_.push_back({command.id, command.kind, command.service, request_.id, false, now_ + kRequestLimit});
+  waiting_.push_back(
+      {command.id, command.kind, command.service, request_.id, sequence_ + 1, false, now_ + kRequestLimit});
   say_it_now_ = true;
   return true;
 }
 
 void Node::Impl::obey_request(const Heartbeat& heartbeat, Actions& out) {
   const Request& request = heartbeat.request;
-  uint64_t& seen = seen_requests_[heartbeat.boot];
-  if (request.kind == Request::Kind::kNone || request.id <= seen) return;
-  seen = request.id;
+  if (request.kind == Request::Kind::kNone || request.id <= answered_request_) return;
+  answered_request_ = request.id;
   answer_.id = request.id;
   answer_is_new_ = true;
   std::string refusal;
@@ -244,7 +244,7 @@ void Node::Impl::obey_request(const Heartbeat& heartbeat, Actions& out) {
       if (request.service < services_.size()) services_.at(request.service).mirrors().resync_now(now_);
       break;
     case Request::Kind::kStopServices:
-      order_stop_services(inner);
+      order_stop_services();
       break;
     case Request::Kind::kNone:
       break;
@@ -255,11 +255,22 @@ void Node::Impl::obey_request(const Heartbeat& heartbeat, Actions& out) {
   say_it_now_ = true;
 }
 
+// A request that has been answered, or that nobody waits for any more, is not said any longer: the peer's
+// next daemon would take it for a new one.
+void Node::Impl::take_back(uint64_t request) {
+  if (request != 0 && request_.id == request) request_.kind = Request::Kind::kNone;
+}
+
 // Answers orders whose effect has been seen, or will not come.
 void Node::Impl::review_waiting(Actions& out) {
   const auto done = [&](Waiting& w) {
     const RequestAnswer* answer = peer_.known() ? &peer_.latest()->answer : nullptr;
-    if (w.request != 0 && !w.accepted && answer != nullptr && answer->id == w.request) {
+    // An answer to the same number that an earlier daemon of this node gave is not the answer to this one.
+    const bool answered = answer != nullptr && answer->id == w.request &&
+                          answer->outcome != RequestAnswer::Outcome::kNone &&
+                          peer_.acked_sequence() >= w.sequence;
+    if (w.request != 0 && !w.accepted && answered) {
+      take_back(w.request);
       if (answer->outcome == RequestAnswer::Outcome::kRefused) {
         reply(out, w.command, false, fmt::format("{} refuses: {}", peer_name(), answer->reason));
         return true;
@@ -272,6 +283,7 @@ void Node::Impl::review_waiting(Actions& out) {
       }
     }
     if (now_ >= w.limit) {
+      take_back(w.request);
       reply(out, w.command, false, "it did not come to an end in time; see `clusterctl why`");
       return true;
     }

@@ -83,12 +83,13 @@ class Node::Impl {
   void order_online(const Command& command, Actions& out);
   void order_force(const Command& command, Actions& out);
   void order_mirror(const Command& command, Actions& out);
-  void order_stop_services(Actions& out);
-  void order_restart(const Command& command);
+  void order_stop_services();
+  void order_restart(const Command& command, Actions& out);
   void lock(const std::string& reason, Actions& out);
   void unlock(Actions& out);
   bool forward(Request::Kind kind, const Command& command, Actions& out);
   void obey_request(const Heartbeat& heartbeat, Actions& out);
+  void take_back(uint64_t request);
   void review_waiting(Actions& out);
   void reply(Actions& out, uint64_t command, bool ok, std::string text) const;
 
@@ -128,14 +129,12 @@ class Node::Impl {
   bool leaving_ = false;
   bool exiting_ = false;  // the daemon ends: nothing is decided any more
   bool peer_was_heard_ = false;
+  bool told_awaited_ = false;  // the peer is not heard, but was promised to be waited for
   bool told_config_differs_ = false;
   bool moves_stopped_ = false;
   std::vector<bool> link_up_;
-  std::vector<bool> link_told_;
-  bool told_only_relays_ = false;
   Instant peer_better_since_ = kNever;
   size_t lineage_turn_ = 0;
-  std::map<size_t, std::vector<Epoch>> peer_lineages_;
 
   // Promise (clean restart).
   bool promise_wanted_ = false;
@@ -146,7 +145,6 @@ class Node::Impl {
 
   // Persisting.
   PersistedState submitted_;
-  std::map<uint64_t, std::vector<PersistedHost>> hosts_in_flight_;
   uint64_t version_ = 0;
   uint64_t durable_version_ = 0;
   Instant retry_persist_ = kNever;
@@ -162,14 +160,15 @@ class Node::Impl {
     uint64_t command = 0;
     Command::Kind kind = Command::Kind::kMove;
     std::optional<ServiceId> service;
-    uint64_t request = 0;  // forwarded to the peer under this number, 0 = done here
+    uint64_t request = 0;   // forwarded to the peer under this number, 0 = done here
+    uint64_t sequence = 0;  // of the first heartbeat that carries the request
     bool accepted = false;
     Instant limit = kNever;
   };
   std::vector<Waiting> waiting_;
-  Request request_;  // the latest one sent to the peer
-  std::map<BootId, uint64_t> seen_requests_;
-  RequestAnswer answer_;  // to the peer's latest request, told once its effect is durable
+  Request request_;                // the latest one sent to the peer
+  uint64_t answered_request_ = 0;  // the last one of the peer's present daemon
+  RequestAnswer answer_;           // to the peer's latest request, told once its effect is durable
   bool answer_is_new_ = false;
   uint64_t answer_version_ = 0;
 

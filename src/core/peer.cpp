@@ -12,6 +12,7 @@ bool Peer::heard(Instant now, std::optional<LinkId> link, const Heartbeat& heart
     previous_boot_ = latest_->boot;
     rebooted_ = true;
     acked_sequence_ = 0;  // what the old daemon knew, the new one may not
+    acked_by_this_daemon_ = kLongAgo;
   }
   last_receipt_ = now;
   if (link) {
@@ -23,7 +24,8 @@ bool Peer::heard(Instant now, std::optional<LinkId> link, const Heartbeat& heart
   if (ack.boot == own_boot && ack.sequence <= last_sent_ && ack.sequence + kRemembered > last_sent_ &&
       ack.sequence > acked_sequence_) {
     acked_sequence_ = ack.sequence;
-    acked_sent_ = std::max(acked_sent_, sent_at_.at(ack.sequence % kRemembered));
+    acked_by_this_daemon_ = sent_at_.at(ack.sequence % kRemembered);
+    acked_sent_ = std::max(acked_sent_, acked_by_this_daemon_);
   }
   if (!new_boot && heartbeat.sequence <= latest_->sequence) return false;
   latest_ = heartbeat;

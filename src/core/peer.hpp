@@ -36,7 +36,10 @@ class Peer {
   [[nodiscard]] Instant last_receipt_on(LinkId link) const { return on_link_.at(link.at()); }
   // When the newest own heartbeat that the peer is known to have received was sent (S1).
   [[nodiscard]] Instant acked_sent() const { return acked_sent_; }
+  // The newest own heartbeat that the peer's *present* daemon is known to have received, and when it was
+  // sent: whatever that daemon says now, it says with the knowledge of that heartbeat. 0 = none yet.
   [[nodiscard]] uint64_t acked_sequence() const { return acked_sequence_; }
+  [[nodiscard]] Instant acked_by_this_daemon() const { return acked_by_this_daemon_; }
   // True once after the peer's daemon was found to have started anew.
   [[nodiscard]] bool take_rebooted();
 
@@ -48,6 +51,7 @@ class Peer {
   Instant last_direct_ = kLongAgo;
   std::array<Instant, kMaxLinks> on_link_ = detail::long_ago<kMaxLinks>();
   Instant acked_sent_ = kLongAgo;
+  Instant acked_by_this_daemon_ = kLongAgo;
   uint64_t acked_sequence_ = 0;
   uint64_t last_sent_ = 0;
   bool rebooted_ = false;

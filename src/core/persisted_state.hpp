@@ -22,8 +22,8 @@ struct PersistedService {
   // True from the activation until this node has stopped in good order or learnt of a successor.
   bool active = false;
   std::vector<Epoch> lineage;  // of data_epoch, newest first, data_epoch included; at most kMaxLineage
-  bool diverged = false;       // both nodes were active from the same ancestor; until the administrator says so
-  bool blocked = false;        // failed here beyond its budget; until `clusterctl online`
+  bool diverged = false;  // both nodes were active from the same ancestor; until the administrator says so
+  bool blocked = false;   // failed here beyond its budget; until `clusterctl online`
   std::vector<std::string> halted_mirrors;  // names of mirrors that wait for `clusterctl mirror confirm`
   bool operator==(const PersistedService&) const = default;
 };
@@ -40,7 +40,7 @@ struct PersistedState {
   std::vector<PersistedHost> hosts;        // per HostId
   bool locked = false;
   std::string lock_reason;
-  bool peer_faulty = false;  // the peer was judged faulty and is to be locked when it returns
+  bool peer_faulty = false;         // the peer was judged faulty and is to be locked when it returns
   std::vector<WallTime> takeovers;  // of the last hour, oldest first (S11)
   uint64_t notice_sequence = 0;     // number of the last notice sent
   bool operator==(const PersistedState&) const = default;

@@ -145,8 +145,29 @@ bool ReferenceHosts::review(Instant now, const Heartbeat& peer, uint64_t acked_s
   return changed;
 }
 
-void ReferenceHosts::durable(const std::vector<PersistedHost>& stored) {
-  for (size_t i = 0; i < hosts_.size() && i < stored.size(); ++i) hosts_.at(i).durable = stored.at(i);
+void ReferenceHosts::submitted(uint64_t version, const std::vector<PersistedHost>& stored) {
+  // The same state once more brings nothing new, whichever of the two is found again.
+  if (!in_flight_.empty() && in_flight_.back().hosts == stored) return;
+  in_flight_.push_back({version, stored});
+}
+
+void ReferenceHosts::durable(uint64_t version) {
+  while (!in_flight_.empty() && in_flight_.front().version <= version) {
+    const auto& stored = in_flight_.front().hosts;
+    for (size_t i = 0; i < hosts_.size() && i < stored.size(); ++i) hosts_.at(i).durable = stored.at(i);
+    in_flight_.pop_front();
+  }
+}
+
+bool ReferenceHosts::surely(size_t host, bool PersistedHost::*set) const {
+  return hosts_.at(host).durable.*set &&
+         std::all_of(in_flight_.begin(), in_flight_.end(),
+                     [&](const InFlight& f) { return host < f.hosts.size() && f.hosts.at(host).*set; });
+}
+bool ReferenceHosts::perhaps(size_t host, bool PersistedHost::*set) const {
+  return hosts_.at(host).durable.*set ||
+         std::any_of(in_flight_.begin(), in_flight_.end(),
+                     [&](const InFlight& f) { return host < f.hosts.size() && f.hosts.at(host).*set; });
 }
 
 std::vector<CountedState> ReferenceHosts::announce(Instant now) const {
@@ -154,8 +175,8 @@ std::vector<CountedState> ReferenceHosts::announce(Instant now) const {
   for (size_t i = 0; i < hosts_.size(); ++i) {
     const Host& host = hosts_.at(i);
     CountedState& say = out.at(i);
-    say.in_active_set = host.wanted.in_active_set || host.durable.in_active_set;
-    say.in_standby_set = host.wanted.in_standby_set && host.durable.in_standby_set;
+    say.in_active_set = host.wanted.in_active_set || perhaps(i, &PersistedHost::in_active_set);
+    say.in_standby_set = host.wanted.in_standby_set && surely(i, &PersistedHost::in_standby_set);
     say.leaving = host.leaving;
     say.answers = answers(HostId(i), now);
     say.relays = relays(HostId(i), now);

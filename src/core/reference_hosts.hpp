@@ -16,10 +16,15 @@
 //   enter S_A   only while the newest heartbeat of the peer says "in my S_B, not leaving"; announce at once,
 //               use it only when it is durable and the peer still says so
 //
+// "Durable" speaks of what a crash leaves behind: while several states are on their way to the disk, any of
+// them may be the one that is found again. So a host is announced in S_A if any of them has it there, and in
+// S_B only if all of them have.
+//
 // A host leaves when neither node has got an answer for `host_gone`, and never as the last one of a set:
 // when all hosts vanish together, the fault is ours rather than theirs.
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "core/config.hpp"
@@ -54,8 +59,11 @@ class ReferenceHosts {
   // Returns true if `state().hosts` has changed and must be persisted.
   bool review(Instant now, const Heartbeat& peer, uint64_t acked_sequence, uint64_t next_sequence,
               std::vector<PersistedHost>& stored);
-  // `stored` as it was at the last review is on disk now.
-  void durable(const std::vector<PersistedHost>& stored);
+  // `stored` is on its way to the disk as this version: from now on until a later version is durable, a crash
+  // may bring it back.
+  void submitted(uint64_t version, const std::vector<PersistedHost>& stored);
+  // This version, and all before, are on disk now.
+  void durable(uint64_t version);
 
   // What the heartbeat says of each host.
   [[nodiscard]] std::vector<CountedState> announce(Instant now) const;
@@ -77,9 +85,18 @@ class ReferenceHosts {
   [[nodiscard]] bool in_standby_set(const Host& host) const;
   [[nodiscard]] size_t active_members() const;
   [[nodiscard]] size_t standby_members() const;
+  // True if every state that a crash could bring back (durable or in flight) has this host in the set.
+  [[nodiscard]] bool surely(size_t host, bool PersistedHost::*set) const;
+  [[nodiscard]] bool perhaps(size_t host, bool PersistedHost::*set) const;
+
+  struct InFlight {
+    uint64_t version = 0;
+    std::vector<PersistedHost> hosts;
+  };
 
   const Config* config_;
   std::vector<Host> hosts_;
+  std::deque<InFlight> in_flight_;  // oldest first; grows only while the disk does not answer
 };
 
 }  // namespace clusterd

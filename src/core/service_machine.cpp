@@ -7,14 +7,18 @@
 namespace clusterd {
 
 ServiceMachine::ServiceMachine(const Config& config, ServiceId id, PersistedService& stored)
-    : config_(&config), id_(id), stored_(&stored), members_(config, id), mirrors_(config, id) {}
+    : config_(&config), id_(id), stored_(&stored), members_(config, id), mirrors_(config, id) {
+  mirrors_.restore_halts(stored.halted_mirrors);
+}
 
 void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Actions& out) {
   if (!stored_->active || stored_->blocked) {
-    members_.stop(now, out);  // whatever a predecessor left behind
+    out.shut_gates.push_back(id_);  // whatever a predecessor left behind: first silent, then stopped
+    members_.stop(now, out);
     return;
   }
-  if (!host_rebooted && gate > now) {
+  // With an epoch still claimed it is not known at which one the predecessor served.
+  if (!host_rebooted && gate > now && stored_->claimed.value == 0) {
     // The predecessor's lease still runs: go on as if nothing had happened.
     members_.start(now, out);
     mirrors_.begin(now, stored_->epoch);
@@ -24,6 +28,8 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
                     to_ms(gate - now)));
     return;
   }
+  out.shut_gates.push_back(id_);
+  mirrors_.begin(now, stored_->epoch);
   become(Suspended{now, false});
   if (host_rebooted) members_.stop(now, out);
   log(out, Severity::kNotice,
@@ -55,7 +61,8 @@ Role ServiceMachine::role() const {
 
 bool ServiceMachine::holds_lease() const {
   if (const auto* stopping = std::get_if<Stopping>(&state_)) {
-    return stopping->then != Then::kStandby && members_.state() == Members::State::kStopping;
+    return !stopping->silent && stopping->then != Then::kStandby &&
+           members_.state() == Members::State::kStopping;
   }
   return std::holds_alternative<Starting>(state_) || std::holds_alternative<Active>(state_);
 }
@@ -81,8 +88,12 @@ bool ServiceMachine::data_complete(const Surroundings& s) const {
   if (!mirrors_.any_to_peer() || std::holds_alternative<Suspended>(state_)) return true;
   if (synced_by_peer_) return true;
   const auto* report = theirs(s);
-  return report != nullptr && !peer_holds(s) && report->data_epoch <= stored_->data_epoch;
+  if (report == nullptr) return was_last_active();
+  return !peer_holds(s) && report->data_epoch <= stored_->data_epoch;
 }
+
+// By all that this node knows (S6).
+bool ServiceMachine::was_last_active() const { return stored_->active; }
 
 bool ServiceMachine::may_serve(const Surroundings& s) const {
   return !s.locked && !s.leaving && !stored_->blocked && s.nics_up && s.config_agrees && data_complete(s) &&
@@ -132,9 +143,11 @@ bool ServiceMachine::right_holds(Right right, const Surroundings& s) const {
     case Right::kForce:
       return force_ordered_ && !s.peer_heard;
     case Right::kRelease:
-      return s.peer_heard && report != nullptr && report->role == Role::kReleased && may_serve(s);
+      return s.peer_heard && report != nullptr && report->role == Role::kReleased && release_is_fresh(s) &&
+             may_serve(s);
     case Right::kTakeover:
-      return s.silent_past_lease && may_serve(s) && (suspended || (s.peer != nullptr && !s.moves_stopped));
+      return s.silent_past_lease && may_serve(s) &&
+             (suspended || ((s.peer != nullptr || was_last_active()) && !s.moves_stopped));
     case Right::kResume:
       return suspended && may_resume(s) && may_serve(s);
   }
@@ -146,6 +159,14 @@ std::optional<ServiceMachine::Right> ServiceMachine::right_to_serve(const Surrou
     if (right_holds(right, s)) return right;
   }
   return std::nullopt;
+}
+
+// The peer says "released" with the knowledge of a heartbeat that this node sent within the window. So it is
+// not a word of long ago that waited in a queue while this node stood still; and it was said after the peer
+// had learnt that this node does not release any more. Both could otherwise take at the same time what the
+// other one had released just before.
+bool ServiceMachine::release_is_fresh(const Surroundings& s) const {
+  return s.acked_sequence >= withdrawn_sequence_ && s.now - s.acked_sent < config_->timing.window;
 }
 
 // The lease ran out, but the peer has acknowledged a heartbeat that was sent after that, and does not hold
@@ -165,6 +186,8 @@ bool ServiceMachine::may_resume(const Surroundings& s) const {
 bool ServiceMachine::review(const Surroundings& s, Actions& out) {
   if (s.peer_heard && forced_) {
     forced_ = false;
+    // The gate is not opened any further, but stays as it is for the round trip that evidence takes.
+    forced_until_ = s.now + config_->timing.lease / 2;
     log(out, Severity::kNotice, "the peer is heard again: the lease rests on evidence once more");
   }
   if (s.peer_heard) force_ordered_ = false;
@@ -182,7 +205,13 @@ bool ServiceMachine::review(const Surroundings& s, Actions& out) {
 }
 
 bool ServiceMachine::review_lease(const Surroundings& s, Actions& out) {
-  if (!holds_lease() || s.lease_held || forced_ || std::holds_alternative<Stopping>(state_)) return false;
+  if (!holds_lease() || s.lease_held || forced_ || s.now < forced_until_) return false;
+  if (auto* stopping = std::get_if<Stopping>(&state_)) {
+    stopping->silent = true;
+    out.shut_gates.push_back(id_);
+    log(out, Severity::kWarning, "its lease ran out while it stops: no packet leaves any more");
+    return false;
+  }
   suspend(s, "its lease ran out", out);
   return true;
 }
@@ -213,6 +242,8 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
     if (report->peer_synced && lineage_known && stored_->data_epoch != report->data_epoch) {
       stored_->data_epoch = report->data_epoch;
       stored_->lineage = peer_lineage_;
+      stored_->halted_mirrors.clear();
+      mirrors_.forget_halts();
       log(out, Severity::kInfo, fmt::format("has everything of epoch {}", report->data_epoch.value));
     }
   }
@@ -294,6 +325,7 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
 void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   const Right right = claim_->right;
   const Epoch epoch = stored_->claimed;
+  if (right == Right::kTakeover) took_ = was_last_active() ? Took::kOwn : Took::kFromPeer;
   claim_.reset();
   auto& lineage = stored_->lineage;
   // The files here descend from the peer's last epoch although its lineage had not been heard yet.
@@ -308,6 +340,7 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   stored_->active = true;
   told_why_not_.clear();
   forced_ = right == Right::kForce;
+  forced_until_ = kLongAgo;
   force_ordered_ = false;
   move_ordered_ = false;
   out.stop_receivers.push_back(id_);
@@ -319,7 +352,6 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   const std::string what = fmt::format("{} takes over {} at epoch {}", self, service().name, epoch.value);
   switch (right) {
     case Right::kTakeover:
-      took_over_ = true;
       decide(s, out, what, s.silence_evidence);
       notice(out, Severity::kWarning, "takeover", what);
       break;
@@ -348,7 +380,8 @@ void ServiceMachine::tell_mirrors(const Surroundings& s, Actions& out) {
     const std::string title = fmt::format("mirror {} of {}", done.mirror, service().name);
     changed_ = true;
     if (report_of.outcome == MirrorReport::Outcome::kHalted) {
-      stored_->halted_mirrors.push_back(done.mirror);
+      auto& halted = stored_->halted_mirrors;
+      if (std::find(halted.begin(), halted.end(), done.mirror) == halted.end()) halted.push_back(done.mirror);
       notice(out, Severity::kError, "mirror-halted",
              fmt::format("{} is halted: {}. `clusterctl mirror confirm {} {}` lets it go on", title,
                          report_of.detail, service().name, done.mirror));
@@ -398,7 +431,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& 
     }
     return false;
   }
-  if (s.peer == nullptr) {
+  if (s.peer == nullptr && !was_last_active()) {
     detail_ = "waits for its peer: it was not the last active node";
     return false;
   }
@@ -425,6 +458,10 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Starting&
     members_failed(s, out);
     return true;
   }
+  if (s.leaving && !peer_ready(s)) {
+    stop(s, Then::kRest, out);
+    return true;
+  }
   return false;
 }
 
@@ -439,6 +476,10 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Active& /
   }
   detail_.clear();
   std::string why;
+  if (s.leaving && !peer_ready(s)) {
+    stop(s, Then::kRest, out);
+    return true;
+  }
   if (!wants_to_hand_over(s, why)) return false;
   decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
          {why});
@@ -494,14 +535,18 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Stopping&
       const std::string why = s.now >= state.flush_limit ? "time limit"
                               : !s.peer_heard            ? "the peer is not heard any more"
                                                          : mirrors_.flush_trouble();
+      const std::string unflushed = fmt::format("its files could not be flushed to the peer ({})", why);
+      // It cannot stay here: the peer serves with what the last complete run brought it, rather than nobody.
+      if (may_serve(s) || !peer_ready(s)) {
+        break_off(s, unflushed, out);
+        return true;
+      }
       mirrors_.end(out);
-      no_handover_before_ = s.now + kHandoverPause;
-      move_ordered_ = false;
-      notice(out, Severity::kWarning, "handover-failed",
-             fmt::format("{}: its files could not be flushed to the peer ({}): it stays here", service().name,
-                         why));
-      become(Suspended{s.now, true});
-      return true;
+      notice(
+          out, Severity::kWarning, "not-flushed",
+          fmt::format("{}: {}: the peer serves with what it has; what it lacks is kept and reported when it "
+                      "is resynchronised",
+                      service().name, unflushed));
     }
   }
   stopped(s, state, out);
@@ -529,8 +574,19 @@ void ServiceMachine::stopped(const Surroundings& s, Stopping& state, Actions& ou
 }
 
 bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Suspended& state) {
+  const bool heard_since = s.peer_heard && s.acked_sent >= state.since;
+  if (heard_since && !may_serve(s) && peer_ready(s) && s.now >= no_handover_before_) {
+    decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
+           {"it fell silent here, and this node may not serve now"});
+    stop(s, Then::kRelease, out);
+    return true;
+  }
   if (s.locked) {
     step_down(s, "this node carries the standby lock", out);
+    return true;
+  }
+  if (s.leaving || stored_->blocked) {
+    stop(s, s.leaving ? Then::kRest : Then::kFail, out);
     return true;
   }
   detail_ = s.peer_heard ? "its lease ran out; the peer decides"
@@ -541,8 +597,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Suspended
     become(Failed{true});
     return true;
   }
-  const bool up = members_.state() == Members::State::kUp || members_.state() == Members::State::kStarting ||
-                  members_.state() == Members::State::kStartFailed;
+  const bool up = members_.state() != Members::State::kDown && members_.state() != Members::State::kStopping;
   if (up && !state.stopping && s.now - state.since >= kSuspendGrace) {
     state.stopping = true;
     log(out, Severity::kWarning, "stops its units: the lease did not come back");
@@ -557,24 +612,21 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Released&
   const bool peer_took = report != nullptr && s.peer_heard && report->epoch >= stored_->epoch &&
                          (report->role == Role::kStarting || report->role == Role::kActive);
   if (peer_took && !state.held) {
+    withdraw(s);
     become(Standby{});
     return true;
   }
   if (state.held) {
     // A successor at a higher epoch is seen by review_peer. Here: it did not come.
     if (s.peer_heard && s.now - state.since < kReleaseLimit &&
-        (peer_ready(s) || report->role != Role::kStandby)) {
+        (peer_ready(s) || (report != nullptr && report->role != Role::kStandby))) {
       return false;
     }
-    mirrors_.end(out);
-    no_handover_before_ = s.now + kHandoverPause;
-    move_ordered_ = false;
-    notice(out, Severity::kWarning, "handover-failed",
-           fmt::format("{}: the peer did not take it: it comes back here", service().name));
-    become(Suspended{s.now, true});
+    break_off(s, "the peer did not take it", out);
     return true;
   }
   if (!s.peer_heard || !s.config_agrees || !peer_is_candidate(s)) {
+    withdraw(s);
     become(Standby{});
     return true;
   }
@@ -595,10 +647,15 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Failed& s
     become(Standby{});
     return true;
   }
-  if (peer_ready(s) && members_.state() == Members::State::kDown && !s.moves_stopped) {
+  if (peer_ready(s) && members_.state() == Members::State::kDown && !s.moves_stopped &&
+      s.now >= no_handover_before_) {
     decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
            {"it failed here, and the peer is ready now"});
-    become(Released{s.now, true});
+    if (mirrors_.any_to_peer() && mirrors_.peer_synced()) {
+      stop(s, Then::kRelease, out);  // flushes first
+    } else {
+      become(Released{s.now, true});
+    }
     return true;
   }
   return false;
@@ -620,6 +677,20 @@ void ServiceMachine::suspend(const Surroundings& s, const std::string& why, Acti
          fmt::format("{}: {}: no packet leaves until it may", service().name, why));
 }
 
+// From the next heartbeat on, this node does not say "released" any more.
+void ServiceMachine::withdraw(const Surroundings& s) { withdrawn_sequence_ = s.next_sequence; }
+
+// A handover came to nothing: the service comes back, as far as it may.
+void ServiceMachine::break_off(const Surroundings& s, const std::string& why, Actions& out) {
+  mirrors_.end(out);
+  withdraw(s);
+  no_handover_before_ = s.now + kHandoverPause;
+  move_ordered_ = false;
+  notice(out, Severity::kWarning, "handover-failed",
+         fmt::format("{}: {}: it stays here", service().name, why));
+  become(Suspended{s.now, true});
+}
+
 void ServiceMachine::step_down(const Surroundings& s, const std::string& why, Actions& out) {
   out.shut_gates.push_back(id_);
   mirrors_.end(out);
@@ -632,10 +703,11 @@ void ServiceMachine::step_down(const Surroundings& s, const std::string& why, Ac
   synced_by_peer_ = false;
   move_ordered_ = false;
   forced_ = false;
+  withdraw(s);
+  forced_until_ = kLongAgo;
   if (!std::holds_alternative<Released>(state_)) {
     decide(s, out, fmt::format("steps down from {}", service().name), {why});
   } else {
-    synced_by_peer_ = false;
     log(out, Severity::kNotice, why);
   }
   const bool stop_failed = std::holds_alternative<Failed>(state_) && std::get<Failed>(state_).stop_failed;
@@ -645,12 +717,13 @@ void ServiceMachine::step_down(const Surroundings& s, const std::string& why, Ac
     return;
   }
   members_.stop(s.now, out);
-  become(Stopping{Then::kStandby, false, kNever});
+  become(Stopping{Then::kStandby, true});
 }
 
 void ServiceMachine::stop(const Surroundings& s, Then then, Actions& out) {
+  const bool silent = !holds_lease();
   members_.stop(s.now, out);
-  become(Stopping{then, false, kNever});
+  become(Stopping{then, silent});
 }
 
 void ServiceMachine::members_failed(const Surroundings& s, Actions& out) {
@@ -684,6 +757,12 @@ void ServiceMachine::answered_by_stranger(Instant now, const AddressAnswered& ev
 void ServiceMachine::learn_lineage(const std::vector<Epoch>& lineage) { peer_lineage_ = lineage; }
 
 std::string ServiceMachine::order_move(const Surroundings& s) {
+  std::string refusal = why_no_move(s);
+  if (refusal.empty()) move_ordered_ = true;
+  return refusal;
+}
+
+std::string ServiceMachine::why_no_move(const Surroundings& s) const {
   if (!std::holds_alternative<Active>(state_)) {
     return fmt::format("{} is not active on {} (it is {})", service().name, config_->node(config_->self).name,
                        name(role()));
@@ -699,7 +778,6 @@ std::string ServiceMachine::order_move(const Surroundings& s) {
   if (!mirrors_.peer_synced())
     return fmt::format("the files of {} are not completely on {} yet", service().name, peer);
   if (!report->ready) return fmt::format("{} is not ready to serve {}", peer, service().name);
-  move_ordered_ = true;
   return "";
 }
 
@@ -718,12 +796,6 @@ std::string ServiceMachine::order_force(const Surroundings& s) {
   if (!force_ordered_) force_since_ = s.now;
   force_ordered_ = true;
   return "";
-}
-
-void ServiceMachine::order_stop(const Surroundings& s, Actions& out) {
-  const bool serves = std::holds_alternative<Starting>(state_) || std::holds_alternative<Active>(state_);
-  const bool silent = std::holds_alternative<Suspended>(state_);
-  if (silent || (serves && !peer_ready(s))) stop(s, Then::kRest, out);
 }
 
 void ServiceMachine::forgive() {

@@ -47,14 +47,18 @@ struct Surroundings {
   bool peer_heard = false;          // within the window
   bool peer_direct = false;         // … on a link, not only off a reference host
   bool config_agrees = true;        // both nodes have the same configuration (S12); true until told otherwise
-  Instant acked_sent = kLongAgo;    // when the newest acknowledged own heartbeat was sent
+  // The newest own heartbeat that the peer's present daemon has acknowledged: its number, and when it was
+  // sent.
+  uint64_t acked_sequence = 0;
+  Instant acked_sent = kLongAgo;
+  uint64_t next_sequence = 1;  // of the heartbeat that will tell what is decided now
   Instant lease = kLongAgo;
   bool lease_held = false;
   bool silent_past_lease = false;   // the peer's lease has run out: a takeover may be prepared
   bool silent_past_window = false;  // … and the window has passed with all hosts answering: it may be done
   std::vector<std::string> silence_evidence;
   std::string no_takeover_reason;  // the peer is long silent, but the evidence does not suffice: why
-  Duration probe_time{};  // what the LAN is given to answer before a takeover
+  Duration probe_time{};           // what the LAN is given to answer before a takeover
   bool locked = false, leaving = false, moves_stopped = false;
   bool peer_better = false;  // the peer has had the better reachability for the settle time (S5)
   std::string better_evidence;
@@ -90,8 +94,8 @@ class ServiceMachine {
 
   // Orders. An empty string means accepted, else the reason for the refusal.
   [[nodiscard]] std::string order_move(const Surroundings& s);
+  [[nodiscard]] std::string why_no_move(const Surroundings& s) const;  // asks, and orders nothing
   [[nodiscard]] std::string order_force(const Surroundings& s);
-  void order_stop(const Surroundings& s, Actions& out);  // a shutdown with nobody to take over
   void forgive();
   void accept_diverged();
   [[nodiscard]] std::string may_receive(const std::string& mirror, Epoch epoch, const Surroundings& s) const;
@@ -109,7 +113,9 @@ class ServiceMachine {
   [[nodiscard]] bool forced() const { return forced_; }
   [[nodiscard]] Instant next_deadline() const;
   [[nodiscard]] const PersistedService& stored() const { return *stored_; }
-  [[nodiscard]] bool took_over() { return std::exchange(took_over_, false); }
+  // Once after a takeover on evidence. The peer is at fault only if it was the one that had been active.
+  enum class Took : uint8_t { kNothing, kOwn, kFromPeer };
+  [[nodiscard]] Took take_takeover() { return std::exchange(took_, Took::kNothing); }
   [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
 
  private:
@@ -120,6 +126,9 @@ class ServiceMachine {
   struct Active {};
   struct Stopping {
     Then then = Then::kStandby;
+    // Its gate is shut for good: the lease ran out on the way, or had done so before. What was evidence
+    // before that cannot open it again; only a right to serve can.
+    bool silent = false;
     bool flushing = false;
     Instant flush_limit = kNever;
   };
@@ -152,6 +161,8 @@ class ServiceMachine {
   [[nodiscard]] bool right_holds(Right right, const Surroundings& s) const;
   [[nodiscard]] std::optional<Right> right_to_serve(const Surroundings& s) const;
   [[nodiscard]] bool may_resume(const Surroundings& s) const;
+  [[nodiscard]] bool was_last_active() const;
+  [[nodiscard]] bool release_is_fresh(const Surroundings& s) const;
 
   bool review_peer(const Surroundings& s, Actions& out);
   bool review_claim(const Surroundings& s, Actions& out);
@@ -172,6 +183,8 @@ class ServiceMachine {
   void stop(const Surroundings& s, Then then, Actions& out);
   void members_failed(const Surroundings& s, Actions& out);
   void stopped(const Surroundings& s, Stopping& state, Actions& out);
+  void withdraw(const Surroundings& s);
+  void break_off(const Surroundings& s, const std::string& why, Actions& out);
   void become(State state);
   [[nodiscard]] Epoch next_epoch(const Surroundings& s) const;
 
@@ -196,6 +209,8 @@ class ServiceMachine {
   bool move_ordered_ = false;
   bool force_ordered_ = false;
   bool forced_ = false;  // serves on a human's word: its lease needs no evidence until the peer is heard
+  Instant forced_until_ = kLongAgo;  // then the gate's last deadline stands until evidence is there
+  uint64_t withdrawn_sequence_ = 1;  // first heartbeat that says that this node does not release (any more)
   Instant force_since_ = kNever;
   Instant vetoed_at_ = kLongAgo;
   Duration probe_time_{};
@@ -205,7 +220,7 @@ class ServiceMachine {
   Epoch divergence_told_;  // data epoch of the other side when it was found
   std::string detail_;
   std::string told_why_not_;  // the last "does not take over" that was written down
-  bool took_over_ = false;
+  Took took_ = Took::kNothing;
   bool changed_ = false;  // something that the peer should hear at once
 };
 

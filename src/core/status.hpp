@@ -43,7 +43,7 @@ struct ServiceStatus {
   bool diverged = false;
   bool blocked_here = false, blocked_at_peer = false;
   bool wants_human = false;
-  std::string detail;  // why it is where it is, in a few words: "waits for its peer (started alone)"
+  std::string detail;     // why it is where it is, in a few words: "waits for its peer (started alone)"
   unsigned restarts = 0;  // within the budget's time
   std::vector<UnitReport::Outcome> units;
   std::vector<bool> checks;  // true = good
@@ -66,9 +66,9 @@ struct Status {
   std::vector<HostStatus> hosts;
   std::vector<ServiceStatus> services;
   bool config_differs = false;
-  bool moves_stopped = false;   // too many takeovers within an hour (S11)
-  Instant lease = kLongAgo;     // until when this node may be active
-  Duration lateness{};          // by which the own loop was late lately
+  bool moves_stopped = false;            // too many takeovers within an hour (S11)
+  Instant lease = kLongAgo;              // until when this node may be active
+  Duration lateness{};                   // by which the own loop was late lately
   std::string mode = "reference hosts";  // the third source of information in force
   std::optional<Decision> last_decision;
 };
