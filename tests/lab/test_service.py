@@ -146,6 +146,18 @@ def test_move_by_clusterctl(cluster):
     assert "serv1" in cluster.serv2.ctl("why", "web").stdout
 
 
+def test_check_finds_nothing_wrong_with_a_healthy_cluster(cluster):
+    done = cluster.serv1.ctl("check", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "window" in done.stdout and "gate" in done.stdout
+
+
+def test_status_fits_one_screen_and_says_the_same_as_json(cluster):
+    text = cluster.serv1.ctl("status").stdout
+    assert "web" in text and "ACTIVE" in text and len(text.splitlines()) <= 30
+    assert cluster.serv1.status()["services"][0]["active_on"] == "serv1"
+
+
 def test_automatic_failback_to_the_preferred_node(make_cluster):
     cluster = make_cluster(service_extra='failback = "auto"\nfailback_after = "3s"')
     cluster.serv1.power_off()
