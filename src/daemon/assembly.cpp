@@ -107,6 +107,10 @@ Result<void> Assembly::Impl::open_gate() {
     log.line(Severity::kWarning,
              "running WITHOUT the kernel's gate: a frozen or killed daemon keeps its addresses; the window "
              "is longer");
+    // A gate that an earlier daemon left on the NICs would stay shut for ever.
+    if (auto removed = BpfGate::remove_all(options.bpf_dir); !removed) {
+      log.line(Severity::kWarning, "an earlier gate may still be in place: " + removed.error().message);
+    }
     fallback_gate = std::make_unique<FallbackGate>(loop, config.services.size());
     return {};
   }
