@@ -3,8 +3,8 @@
 #include <time.h>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <utility>
 
@@ -31,19 +31,18 @@ class FdWatch final : public Watch {
 
  private:
   struct State {
-    State(asio::io_context& io, int fd, asio::posix::stream_descriptor::wait_type t,
-          std::function<void()> c)
-        : descriptor(io, fd), type(t), callback(std::move(c)) {}
+    State(asio::io_context& io, int fd, asio::posix::stream_descriptor::wait_type t, std::function<void()> c)
+        : descriptor(io, fd), type(t), callback(std::make_shared<std::function<void()>>(std::move(c))) {}
     asio::posix::stream_descriptor descriptor;
     asio::posix::stream_descriptor::wait_type type;
-    std::function<void()> callback;
+    std::shared_ptr<std::function<void()>> callback;  // null: no longer wanted
   };
 
   static void wait(const std::shared_ptr<State>& state) {
     state->descriptor.async_wait(state->type, [state](const boost::system::error_code& error) {
       if (error || !state->callback) return;
       const auto callback = state->callback;  // it may destroy this watch
-      callback();
+      (*callback)();
       if (state->callback) wait(state);
     });
   }
@@ -103,9 +102,7 @@ std::unique_ptr<Timer> EventLoop::at(Instant when, std::function<void()> callbac
   return std::make_unique<AsioTimer>(impl_->io, wait, std::move(callback));
 }
 
-void EventLoop::post(std::function<void()> callback) {
-  asio::post(impl_->io, std::move(callback));
-}
+void EventLoop::post(std::function<void()> callback) { asio::post(impl_->io, std::move(callback)); }
 
 void EventLoop::run() {
   const auto keep = asio::make_work_guard(impl_->io);
@@ -118,7 +115,8 @@ bool EventLoop::run_until(const std::function<bool()>& done, Duration limit) {
   const auto keep = asio::make_work_guard(impl_->io);
   const Instant end = now() + limit;
   impl_->io.restart();
-  while (!done() && now() < end) impl_->io.run_one_for(std::min<Duration>(end - now(), std::chrono::milliseconds(50)));
+  while (!done() && now() < end)
+    impl_->io.run_one_for(std::min<Duration>(end - now(), std::chrono::milliseconds(50)));
   return done();
 }
 
