@@ -50,6 +50,13 @@ Actions Node::Impl::step(Instant now, const Event& event) {
     return out;
   }
   note_lateness(now, out);
+  // The same heartbeat over another path says only that the path lives: what it means for the links can wait
+  // for the next tick, and the rest of it is known.
+  if (const auto* received = std::get_if<HeartbeatReceived>(&event);
+      received && repeats(received->heartbeat)) {
+    on(*received, out);
+    return out;
+  }
   // A lease that has run out does so before this event's evidence could renew it.
   if (started_) {
     const Surroundings before = surroundings();
@@ -116,6 +123,12 @@ void Node::Impl::on(const Tick& event, Actions& out) {
   wall_ = event.wall;
   wall_at_ = now_;
   for (auto& service : services_) service.tick(now_, out);
+}
+
+bool Node::Impl::repeats(const Heartbeat& heartbeat) const {
+  const Heartbeat* latest = peer_.latest();
+  return started_ && latest != nullptr && heartbeat.from == config_.peer() &&
+         heartbeat.boot == latest->boot && heartbeat.sequence <= latest->sequence;
 }
 
 void Node::Impl::on(const HeartbeatReceived& event, Actions& out) {

@@ -42,6 +42,7 @@ class Node::Impl {
   void on(const MirrorReport& event, Actions& out);
   void on(const Persisted& event, Actions& out);
   void on(const Command& event, Actions& out);
+  [[nodiscard]] bool repeats(const Heartbeat& heartbeat) const;
   void learn_from_peer(const Heartbeat& heartbeat, Actions& out);
   void obey_peer_lock(const Heartbeat& heartbeat, Actions& out);
   void renew_lease();
