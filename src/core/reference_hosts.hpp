@@ -46,6 +46,10 @@ class ReferenceHosts {
   [[nodiscard]] Instant last_answer(HostId host) const { return hosts_.at(host.at()).last_sent; }
   [[nodiscard]] unsigned count_answering(Instant now) const;
 
+  // The sets as they count on this node now.
+  [[nodiscard]] bool in_active_set(HostId host) const { return in_active_set(hosts_.at(host.at())); }
+  [[nodiscard]] bool in_standby_set(HostId host) const { return in_standby_set(hosts_.at(host.at())); }
+
   // When the newest answered probe to a member of S_A was sent: the lease may run from there.
   [[nodiscard]] Instant lease_evidence() const;
   // True if S_B is not empty and each member has answered without a gap for `needed`, until now.
