@@ -65,6 +65,8 @@ class Cluster:
             node.start_clusterd()
         self.await_active("serv1")
         self.await_ready("serv2")
+        for node in NODES:
+            self.await_links(node)
         if self.client:
             self.client.await_answers(PATIENCE)
 
@@ -146,6 +148,11 @@ class Cluster:
             services = [self.service(one, name) for one in NODES]
             return all(service and service["ready"][node] for service in services)
         self.until(ready, f"{node} is a ready standby for {name}")
+
+    def await_links(self, node):
+        """The node hears its peer on every link: whatever is cut later is then missed."""
+        self.until(lambda: all(link["up"] for link in (self.status(node) or {"links": [{"up": False}]})["links"]),
+                   f"{node} hears its peer on every link")
 
     def await_event(self, node, kind, containing="", after=0):
         def found():

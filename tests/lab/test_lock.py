@@ -9,7 +9,9 @@ def test_a_locked_node_stays_aside_over_a_reboot_until_released(cluster):
     cluster.serv2.power_on()
     cluster.until(lambda: cluster.status("serv2"), "serv2 runs")
     assert cluster.status("serv2")["nodes"]["serv2"]["locked"]
-    cluster.until(lambda: cluster.status("serv1")["nodes"]["serv2"]["locked"], "serv1 knows")
+    cluster.await_links("serv2")
+    cluster.await_links("serv1")
+    assert cluster.status("serv1")["nodes"]["serv2"]["locked"], "serv1 knows"
 
     cluster.serv1.power_off()
     cluster.until(lambda: cluster.events("serv2", "peer-lost"), "serv2 misses serv1")
