@@ -27,8 +27,7 @@ bool Members::hot_ready() const {
   return true;
 }
 
-// ---- up
-// -----------------------------------------------------------------------------------------------------
+// ---- up ----
 
 void Members::start(Instant now, Actions& out) {
   // A restart that is under way ends in kUp by itself.
@@ -87,8 +86,7 @@ void Members::started_all(Instant now, Actions& out) {
   if (!check_good_.empty()) out.start_checks.push_back(id_);
 }
 
-// ---- down
-// ---------------------------------------------------------------------------------------------------
+// ---- down ----
 
 void Members::stop(Instant now, Actions& out) {
   if (state_ == State::kDown || (state_ == State::kStopping && !restarting_)) return;
@@ -129,8 +127,7 @@ void Members::stop_did_not_work(Instant now, const std::string& detail, Actions&
   log(out, Severity::kError, trouble_);
 }
 
-// ---- failures
-// -----------------------------------------------------------------------------------------------
+// ---- failures ----
 
 unsigned Members::restarts(Instant now) const {
   return static_cast<unsigned>(std::count_if(restart_times_.begin(), restart_times_.end(),

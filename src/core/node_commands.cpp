@@ -201,8 +201,7 @@ void Node::Impl::order_restart(const Command& command, Actions& out) {
   say_it_now_ = true;
 }
 
-// ---- requests
-// -----------------------------------------------------------------------------------------------
+// ---- requests ----
 
 bool Node::Impl::forward(Request::Kind kind, const Command& command, Actions& /*out*/) {
   const bool busy = std::any_of(waiting_.begin(), waiting_.end(),

@@ -1,5 +1,6 @@
-// The inside of `Node`: one class, implemented in node.cpp (evidence and heartbeats), node_commands.cpp (the
-// administrator's orders) and node_status.cpp (what is shown).
+// The inside of `Node`: one class, implemented in node.cpp (the step, and the evidence it takes in),
+// node_conclusions.cpp, node_sending.cpp (what leaves the node), node_commands.cpp (the administrator's
+// orders) and node_status.cpp (what is shown).
 #pragma once
 
 #include <map>
@@ -27,7 +28,7 @@ class Node::Impl {
   }
 
  private:
-  // Evidence (node.cpp).
+  // Evidence (node.cpp), conclusions (node_conclusions.cpp), what leaves (node_sending.cpp).
   void note_lateness(Instant now, Actions& out);
   void on(const Started& event, Actions& out);
   void on(const Tick& event, Actions& out);
@@ -138,6 +139,8 @@ class Node::Impl {
   size_t lineage_turn_ = 0;
 
   // Promise (clean restart).
+  static constexpr Duration kPromise = std::chrono::seconds(5);
+  static constexpr Duration kPromiseLimit = std::chrono::seconds(2);
   bool promise_wanted_ = false;
   uint64_t promise_sequence_ = 0;  // first heartbeat that asks for it
   Instant promise_asked_ = kNever;

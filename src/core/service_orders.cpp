@@ -1,0 +1,167 @@
+// Orders of the administrator to a service, and what is told about it.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/service_machine.hpp"
+
+namespace clusterd {
+
+// ---- events and orders ----
+
+void ServiceMachine::answered_by_stranger(Instant now, const AddressAnswered& event, Instant counts_from,
+                                          Actions& out) {
+  if (!watches_address() || event.sent < counts_from) return;
+  if (now - vetoed_at_ >= config_->timing.window) {
+    notice(
+        out, Severity::kError, "address-in-use",
+        fmt::format(
+            "{}: {} is answered by {} although nobody may serve it: this node does not take over while it is",
+            service().name, event.address.text(), event.mac.text()));
+  }
+  vetoed_at_ = now;
+}
+
+void ServiceMachine::learn_lineage(const std::vector<Epoch>& lineage) { peer_lineage_ = lineage; }
+
+std::string ServiceMachine::order_move(const Surroundings& s) {
+  std::string refusal = why_no_move(s);
+  if (refusal.empty()) move_ordered_ = true;
+  return refusal;
+}
+
+std::string ServiceMachine::why_no_move(const Surroundings& s) const {
+  if (!std::holds_alternative<Active>(state_)) {
+    return fmt::format("{} is not active on {} (it is {})", service().name, config_->node(config_->self).name,
+                       name(role()));
+  }
+  const std::string& peer = config_->node(config_->peer()).name;
+  if (!s.peer_heard) return fmt::format("{} is not heard", peer);
+  if (!s.config_agrees) return "the nodes have different configurations";
+  const auto* report = theirs(s);
+  if (report->blocked)
+    return fmt::format("{} failed on {} before: `clusterctl online {}` first", service().name, peer, peer);
+  if (s.peer->locked)
+    return fmt::format("{} carries the standby lock: `clusterctl online {}` first", peer, peer);
+  if (!mirrors_.peer_synced())
+    return fmt::format("the files of {} are not completely on {} yet", service().name, peer);
+  if (!report->ready) return fmt::format("{} is not ready to serve {}", peer, service().name);
+  return "";
+}
+
+std::string ServiceMachine::order_force(const Surroundings& s) {
+  if (holds_lease()) return fmt::format("{} is active here already", service().name);
+  if (s.peer_heard) {
+    return fmt::format("{} is heard: use `clusterctl move {}` instead", config_->node(config_->peer()).name,
+                       service().name);
+  }
+  if (s.locked) return "this node carries the standby lock: `clusterctl online` first";
+  if (stored_->blocked)
+    return fmt::format("{} failed here before: `clusterctl online` first", service().name);
+  if (std::holds_alternative<Failed>(state_) || std::holds_alternative<Stopping>(state_)) {
+    return fmt::format("{} has not stopped here yet", service().name);
+  }
+  if (!force_ordered_) force_since_ = s.now;
+  force_ordered_ = true;
+  return "";
+}
+
+void ServiceMachine::forgive() {
+  stored_->blocked = false;
+  members_.forgive();
+}
+
+bool ServiceMachine::confirm_mirror(const std::string& mirror, Instant now) {
+  if (!mirrors_.confirm(mirror, now)) return false;
+  std::erase(stored_->halted_mirrors, mirror);
+  return true;
+}
+
+void ServiceMachine::accept_diverged() { stored_->diverged = false; }
+
+std::string ServiceMachine::may_receive(const std::string& mirror, Epoch epoch, const Surroundings& s) const {
+  const bool known = std::any_of(service().mirrors.begin(), service().mirrors.end(),
+                                 [&](const MirrorConfig& m) { return m.name == mirror && !m.to; });
+  if (!known) return fmt::format("{} has no mirror {}", service().name, mirror);
+  if (!std::holds_alternative<Standby>(state_) || claim_) {
+    return fmt::format("{} is {} on this node: nothing is mirrored to it", service().name,
+                       claim_ ? "about to be active" : name(role()));
+  }
+  if (epoch < stored_->epoch) {
+    return fmt::format("epoch {} is older than {}, which this node knows of", epoch.value,
+                       stored_->epoch.value);
+  }
+  const auto* report = theirs(s);
+  if (report == nullptr || report->epoch != epoch || !peer_holds(s)) {
+    return fmt::format("{} does not say that it is active at epoch {}", config_->node(config_->peer()).name,
+                       epoch.value);
+  }
+  return "";
+}
+
+// ---- telling ----
+
+ServiceReport ServiceMachine::report(const Surroundings& s) const {
+  ServiceReport out;
+  out.role = role();
+  out.epoch = stored_->epoch;
+  out.data_epoch = stored_->data_epoch;
+  out.ready = ready(s);
+  out.peer_synced = holds() && mirrors_.peer_synced();
+  out.diverged = stored_->diverged;
+  out.blocked = stored_->blocked;
+  return out;
+}
+
+ServiceStatus ServiceMachine::status(const Surroundings& s) const {
+  ServiceStatus out;
+  const auto* report_there = theirs(s);
+  out.here = role();
+  out.peer_known = report_there != nullptr;
+  if (report_there != nullptr) {
+    out.at_peer = report_there->role;
+    out.ready_at_peer = s.peer_heard && report_there->ready;
+    out.blocked_at_peer = report_there->blocked;
+  }
+  out.epoch = stored_->epoch;
+  out.data_epoch = stored_->data_epoch;
+  out.ready_here = ready(s);
+  out.diverged = stored_->diverged;
+  out.blocked_here = stored_->blocked;
+  out.detail = detail_.empty() ? members_.trouble() : detail_;
+  out.restarts = members_.restarts(s.now);
+  out.units = members_.units();
+  out.checks = members_.checks();
+  out.mirrors = mirrors_.status();
+  const bool halted = std::any_of(out.mirrors.begin(), out.mirrors.end(), [](const MirrorStatus& m) {
+    return m.state == MirrorStatus::State::kHalted;
+  });
+  out.wants_human = out.here == Role::kFailed || out.diverged || out.blocked_here || halted;
+  return out;
+}
+
+Instant ServiceMachine::next_deadline() const {
+  Instant next = std::min(members_.next_deadline(), mirrors_.next_deadline());
+  if (const auto* suspended = std::get_if<Suspended>(&state_); suspended != nullptr && !suspended->stopping) {
+    next = std::min(next, suspended->since + kSuspendGrace);
+  }
+  if (force_ordered_) next = std::min(next, force_since_ + config_->timing.window);
+  if (claim_) next = std::min(next, claim_->since + probe_time_);
+  return next;
+}
+
+void ServiceMachine::log(Actions& out, Severity severity, const std::string& text) const {
+  out.log.push_back({severity, fmt::format("{}: {}", service().name, text)});
+}
+
+void ServiceMachine::notice(Actions& out, Severity severity, const std::string& kind,
+                            const std::string& text) const {
+  out.notices.push_back({0, kind, severity, id_, text});
+}
+
+void ServiceMachine::decide(const Surroundings& s, Actions& out, const std::string& what,
+                            std::vector<std::string> evidence) const {
+  out.decisions.push_back({s.now, id_, what, std::move(evidence)});
+}
+
+}  // namespace clusterd

@@ -1,0 +1,266 @@
+// What each state of a service does when everything is looked at afresh.
+#include <fmt/format.h>
+
+#include "core/service_machine.hpp"
+
+namespace clusterd {
+
+bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& /*state*/) {
+  if (members_.state() == Members::State::kStopFailed) {
+    notice(out, Severity::kError, "stop-failed",
+           fmt::format("{}: {}. It needs you: stop it by hand, then `clusterctl online`", service().name,
+                       members_.trouble()));
+    become(Failed{true});
+    return true;
+  }
+  if (members_.state() == Members::State::kUnknown || members_.state() == Members::State::kStartFailed) {
+    members_.stop(s.now, out);
+    return false;
+  }
+  if (service().hot && members_.state() == Members::State::kDown && !members_.hot_ready() &&
+      members_.next_deadline() == kNever) {
+    members_.keep_hot(s.now, out);
+  }
+  const auto* report = theirs(s);
+  if (s.peer_heard && report != nullptr) {
+    detail_.clear();
+    told_why_not_.clear();
+    const bool nobody = report->role == Role::kStandby;
+    const bool let_go = members_.state() == Members::State::kDown;
+    if (nobody && let_go && s.config_agrees && peer_is_candidate(s)) {
+      become(Released{s.now, false});
+      return true;
+    }
+    return false;
+  }
+  if (s.peer == nullptr && !was_last_active()) {
+    detail_ = "waits for its peer: it was not the last active node";
+    return false;
+  }
+  if (s.no_takeover_reason.empty()) return false;
+  std::string reason = s.no_takeover_reason;
+  if (s.locked) reason = "this node carries the standby lock";
+  if (stored_->blocked) reason = "the service failed on this node before";
+  if (!s.nics_up) reason = "its network interface is down here";
+  if (!data_complete(s)) reason = "its files were not completely mirrored to this node";
+  detail_ = "does not take over: " + reason;
+  if (told_why_not_ == reason) return false;
+  told_why_not_ = reason;
+  decide(s, out, fmt::format("does not take over {}", service().name), {reason});
+  return false;
+}
+
+bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Starting& /*state*/) {
+  if (members_.state() == Members::State::kUp) {
+    become(Active{});
+    log(out, Severity::kNotice, fmt::format("active at epoch {}", stored_->epoch.value));
+    return true;
+  }
+  if (members_.state() == Members::State::kStartFailed || members_.state() == Members::State::kStopFailed) {
+    members_failed(s, out);
+    return true;
+  }
+  if (s.leaving && !peer_ready(s)) {
+    stop(s, Then::kRest, out);
+    return true;
+  }
+  return false;
+}
+
+bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Active& /*state*/) {
+  if (members_.state() == Members::State::kStartFailed || members_.state() == Members::State::kStopFailed) {
+    members_failed(s, out);
+    return true;
+  }
+  if (members_.state() == Members::State::kStarting) {  // restarts a member within its budget
+    become(Starting{});
+    return true;
+  }
+  detail_.clear();
+  std::string why;
+  if (s.leaving && !peer_ready(s)) {
+    stop(s, Then::kRest, out);
+    return true;
+  }
+  if (!wants_to_hand_over(s, why)) return false;
+  decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
+         {why});
+  stop(s, Then::kRelease, out);
+  return true;
+}
+
+bool ServiceMachine::wants_to_hand_over(const Surroundings& s, std::string& why) const {
+  if (!peer_ready(s)) return false;
+  if (move_ordered_) {
+    why = "an administrator ordered the move";
+    return true;
+  }
+  if (s.leaving || s.locked) {
+    why = s.leaving ? "this node is shutting down" : "this node carries the standby lock";
+    return true;
+  }
+  if (s.moves_stopped || s.now < no_handover_before_) return false;
+  if (s.peer_better) {
+    why = s.better_evidence;
+    return true;
+  }
+  if (service().failback == Failback::kAuto && service().prefer == config_->peer() &&
+      s.reach_peer >= s.reach_here && s.now - peer_ready_since_ >= service().failback_after) {
+    why = fmt::format("{} is preferred and has been ready for {:.0f} s", config_->node(config_->peer()).name,
+                      to_seconds(s.now - peer_ready_since_));
+    return true;
+  }
+  return false;
+}
+
+bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Stopping& state) {
+  if (members_.state() == Members::State::kStopFailed) {
+    mirrors_.end(out);
+    notice(out, Severity::kError, "stop-failed",
+           fmt::format("{}: {}. Its gate is shut; nobody takes over until you have stopped it by hand "
+                       "(then `clusterctl online`)",
+                       service().name, members_.trouble()));
+    become(Failed{true});
+    return true;
+  }
+  if (members_.state() != Members::State::kDown) return false;
+  if (state.then == Then::kRelease && mirrors_.any_to_peer()) {
+    if (!state.flushing) {
+      state.flushing = true;
+      state.flush_limit = s.now + kFlushLimit;
+      mirrors_.flush(s.now, out);
+    }
+    if (mirrors_.flush_state() == MirrorRules::Flush::kRunning && s.now < state.flush_limit && s.peer_heard) {
+      return false;
+    }
+    if (mirrors_.flush_state() != MirrorRules::Flush::kDone) {
+      const std::string why = s.now >= state.flush_limit ? "time limit"
+                              : !s.peer_heard            ? "the peer is not heard any more"
+                                                         : mirrors_.flush_trouble();
+      const std::string unflushed = fmt::format("its files could not be flushed to the peer ({})", why);
+      // It cannot stay here: the peer serves with what the last complete run brought it, rather than nobody.
+      if (may_serve(s) || !peer_ready(s)) {
+        break_off(s, unflushed, out);
+        return true;
+      }
+      mirrors_.end(out);
+      notice(
+          out, Severity::kWarning, "not-flushed",
+          fmt::format("{}: {}: the peer serves with what it has; what it lacks is kept and reported when it "
+                      "is resynchronised",
+                      service().name, unflushed));
+    }
+  }
+  stopped(s, state, out);
+  return true;
+}
+
+void ServiceMachine::stopped(const Surroundings& s, Stopping& state, Actions& out) {
+  switch (state.then) {
+    case Then::kStandby:
+      become(Standby{});
+      return;
+    case Then::kRelease:
+      become(Released{s.now, true});
+      return;
+    case Then::kFail:
+      mirrors_.end(out);
+      become(Failed{false});
+      return;
+    case Then::kRest:
+      mirrors_.end(out);
+      become(Standby{});  // `active` stays on disk: this node was the last one (S6)
+      log(out, Severity::kNotice, "stopped for the shutdown; this node was the last active one");
+      return;
+  }
+}
+
+bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Suspended& state) {
+  const bool heard_since = s.peer_heard && s.acked_sent >= state.since;
+  if (heard_since && !may_serve(s) && peer_ready(s) && s.now >= no_handover_before_) {
+    decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
+           {"it fell silent here, and this node may not serve now"});
+    stop(s, Then::kRelease, out);
+    return true;
+  }
+  if (s.locked) {
+    step_down(s, "this node carries the standby lock", out);
+    return true;
+  }
+  if (s.leaving || stored_->blocked) {
+    stop(s, s.leaving ? Then::kRest : Then::kFail, out);
+    return true;
+  }
+  detail_ = s.peer_heard ? "its lease ran out; the peer decides"
+                         : "its lease ran out: neither peer nor enough reference hosts";
+  if (s.peer == nullptr && stored_->active)
+    detail_ = "was the last active node; gathers evidence that it may start";
+  if (members_.state() == Members::State::kStopFailed) {
+    become(Failed{true});
+    return true;
+  }
+  const bool up = members_.state() != Members::State::kDown && members_.state() != Members::State::kStopping;
+  if (up && !state.stopping && s.now - state.since >= kSuspendGrace) {
+    state.stopping = true;
+    log(out, Severity::kWarning, "stops its units: the lease did not come back");
+    mirrors_.end(out);
+    members_.stop(s.now, out);
+  }
+  return false;
+}
+
+bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Released& state) {
+  const auto* report = theirs(s);
+  const bool peer_took = report != nullptr && s.peer_heard && report->epoch >= stored_->epoch &&
+                         (report->role == Role::kStarting || report->role == Role::kActive);
+  if (peer_took && !state.held) {
+    withdraw(s);
+    become(Standby{});
+    return true;
+  }
+  if (state.held) {
+    // A successor at a higher epoch is seen by review_peer. Here: it did not come.
+    if (s.peer_heard && s.now - state.since < kReleaseLimit &&
+        (peer_ready(s) || (report != nullptr && report->role != Role::kStandby))) {
+      return false;
+    }
+    break_off(s, "the peer did not take it", out);
+    return true;
+  }
+  if (!s.peer_heard || !s.config_agrees || !peer_is_candidate(s)) {
+    withdraw(s);
+    become(Standby{});
+    return true;
+  }
+  return false;
+}
+
+bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Failed& state) {
+  detail_ = members_.trouble();
+  if (state.stop_failed) {
+    if (members_.state() == Members::State::kDown) {
+      become(Standby{});
+      return true;
+    }
+    if (members_.state() == Members::State::kUnknown) members_.stop(s.now, out);
+    return false;
+  }
+  if (members_.state() == Members::State::kUnknown || !stored_->blocked) {
+    become(Standby{});
+    return true;
+  }
+  if (peer_ready(s) && members_.state() == Members::State::kDown && !s.moves_stopped &&
+      s.now >= no_handover_before_) {
+    decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
+           {"it failed here, and the peer is ready now"});
+    if (mirrors_.any_to_peer() && mirrors_.peer_synced()) {
+      stop(s, Then::kRelease, out);  // flushes first
+    } else {
+      become(Released{s.now, true});
+    }
+    return true;
+  }
+  return false;
+}
+
+}  // namespace clusterd
