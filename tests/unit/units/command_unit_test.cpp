@@ -1,10 +1,34 @@
 // Start, stop and status commands: what proves that something runs, and what does not.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "unit/units/units_fixture.hpp"
 
 namespace clusterd {
 namespace {
 
 using namespace std::chrono_literals;
+
+// A process that has nothing to do with the unit and must survive whatever is done to it.
+class Bystander {
+ public:
+  Bystander() : pid_(fork()) {
+    if (pid_ != 0) return;
+    setpgid(0, 0);
+    while (true) pause();
+  }
+  ~Bystander() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  Bystander(const Bystander&) = delete;
+  Bystander& operator=(const Bystander&) = delete;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] bool lives() const { return waitpid(pid_, nullptr, WNOHANG) == 0; }
+
+ private:
+  pid_t pid_;
+};
 
 class CommandUnitTest : public UnitsTest {
  protected:
@@ -178,8 +202,9 @@ TEST_F(CommandUnitTest, AnUpgradeOnTheFlyIsNoCrash) {
 
 TEST_F(CommandUnitTest, AStalePidFileIsNotBelieved) {
   with(unit(daemon_, kill_daemon_, "", true));
-  // This test's own parent, say, with a pid file from before the machine was booted.
-  folder_.write("daemon.pid", std::to_string(getppid()) + "\n");
+  // Somebody else's process, with a pid file from before the machine was booted.
+  const Bystander bystander;
+  folder_.write("daemon.pid", std::to_string(bystander.pid()) + "\n");
   std::filesystem::last_write_time(folder_.file("daemon.pid"),
                                    std::filesystem::file_time_type::clock::now() - 24h * 365 * 20);
   stop(true);
@@ -187,18 +212,22 @@ TEST_F(CommandUnitTest, AStalePidFileIsNotBelieved) {
   start();
   expect(Outcome::kStarted);
   EXPECT_EQ(folder_.read("starts"), "x\n");
+  EXPECT_TRUE(bystander.lives());
   stop();
   expect(Outcome::kStopped);
 }
 
 TEST_F(CommandUnitTest, AReusedNumberIsNotBelieved) {
   with(unit(daemon_, kill_daemon_, "", true));
-  folder_.write("daemon.pid", std::to_string(getppid()) + "\n");
-  auto identity = *identify(getppid());
+  const Bystander bystander;
+  folder_.write("daemon.pid", std::to_string(bystander.pid()) + "\n");
+  auto identity = *identify(bystander.pid());
   identity.start += 1;
   ASSERT_TRUE(write_record(folder_.file("units/web.app.pid"), identity));
   stop(true);
   expect(Outcome::kStopped);
+  EXPECT_TRUE(bystander.lives());
+  std::filesystem::remove(folder_.file("daemon.pid"));  // TearDown is to leave it alone, too
 }
 
 TEST_F(CommandUnitTest, GarbageInAPidFileIsNobody) {
