@@ -1,0 +1,186 @@
+// When mirrors run, and when the peer counts as having everything (docs/safety.md, S8 to S10).
+#include "core/mirror_rules.hpp"
+
+#include <gtest/gtest.h>
+
+namespace clusterd {
+namespace {
+
+using std::chrono::seconds;
+using Kind = MirrorReport::Kind;
+using Outcome = MirrorReport::Outcome;
+
+constexpr Instant kStart{seconds(1000)};
+constexpr Epoch kEpoch{4};
+
+class MirrorRulesTest : public ::testing::Test {
+ protected:
+  MirrorRulesTest() {
+    config_.services.resize(1);
+    auto& mirrors = config_.services.front().mirrors;
+    mirrors.resize(2);
+    mirrors.at(0).name = "files";
+    mirrors.at(0).every = seconds(60);
+    mirrors.at(1).name = "off-site";
+    mirrors.at(1).every = seconds(600);
+    mirrors.at(1).to = "user@host:/copy/";
+  }
+
+  std::vector<MirrorOrder> review(Instant now, bool peer_receives = true) {
+    Actions out;
+    rules().review(now, peer_receives, out);
+    return out.mirror_orders;
+  }
+  void report(Instant now, size_t mirror, Kind kind, Outcome outcome, Epoch epoch = kEpoch) {
+    MirrorReport event;
+    event.service = ServiceId(0);
+    event.mirror = MirrorId(mirror);
+    event.epoch = epoch;
+    event.kind = kind;
+    event.outcome = outcome;
+    Actions out;
+    rules().on(now, event, out);
+  }
+  void begin_and_resync() {
+    rules().begin(kStart, kEpoch);
+    (void)review(kStart);
+    report(kStart, 0, Kind::kResync, Outcome::kDone);
+    report(kStart, 1, Kind::kRun, Outcome::kDone);
+  }
+  MirrorRules& rules() {
+    if (!rules_) rules_.emplace(config_, ServiceId(0));
+    return *rules_;
+  }
+
+  Config config_;
+  std::optional<MirrorRules> rules_;
+};
+
+TEST_F(MirrorRulesTest, BeginsWithAResyncOfThePeer) {
+  rules().begin(kStart, kEpoch);
+  EXPECT_FALSE(rules().peer_synced());
+  const auto orders = review(kStart);
+  ASSERT_EQ(orders.size(), 2U);
+  EXPECT_EQ(orders.at(0).kind, Kind::kResync);
+  EXPECT_EQ(orders.at(0).epoch, kEpoch);
+  EXPECT_EQ(orders.at(1).kind, Kind::kRun);  // a target of its own is never resynchronised
+  EXPECT_TRUE(review(kStart).empty());       // both are under way
+  report(kStart, 0, Kind::kResync, Outcome::kDone);
+  EXPECT_TRUE(rules().peer_synced());
+}
+
+TEST_F(MirrorRulesTest, NothingRunsTowardsAPeerThatDoesNotReceive) {
+  rules().begin(kStart, kEpoch);
+  const auto orders = review(kStart, false);
+  ASSERT_EQ(orders.size(), 1U);
+  EXPECT_EQ(orders.at(0).mirror, MirrorId(1));
+}
+
+TEST_F(MirrorRulesTest, RunsOnItsScheduleAfterwards) {
+  begin_and_resync();
+  EXPECT_TRUE(review(kStart + seconds(59)).empty());
+  const auto orders = review(kStart + seconds(60));
+  ASSERT_EQ(orders.size(), 1U);
+  EXPECT_EQ(orders.front().kind, Kind::kRun);
+}
+
+TEST_F(MirrorRulesTest, APeerThatWasAwayIsResynchronisedAtOnce) {
+  begin_and_resync();
+  rules().peer_was_away();
+  EXPECT_FALSE(rules().peer_synced());
+  const auto orders = review(kStart + seconds(1));
+  ASSERT_EQ(orders.size(), 1U);
+  EXPECT_EQ(orders.front().kind, Kind::kResync);
+}
+
+// A run that was ordered before the peer went away does not make it complete.
+TEST_F(MirrorRulesTest, AnOrdinaryRunDoesNotReplaceAResync) {
+  begin_and_resync();
+  (void)review(kStart + seconds(60));
+  rules().peer_was_away();
+  report(kStart + seconds(61), 0, Kind::kRun, Outcome::kDone);
+  EXPECT_FALSE(rules().peer_synced());
+}
+
+TEST_F(MirrorRulesTest, ReportsOfAnotherEpochOrKindAreIgnored) {
+  rules().begin(kStart, kEpoch);
+  (void)review(kStart);
+  report(kStart, 0, Kind::kResync, Outcome::kDone, Epoch{2});
+  report(kStart, 0, Kind::kRun, Outcome::kDone);
+  EXPECT_FALSE(rules().peer_synced());
+}
+
+TEST_F(MirrorRulesTest, AFailedResyncIsRepeatedLaterAndLater) {
+  rules().begin(kStart, kEpoch);
+  (void)review(kStart);
+  report(kStart, 0, Kind::kResync, Outcome::kFailed);
+  EXPECT_TRUE(review(kStart + seconds(1)).empty());
+  ASSERT_EQ(review(kStart + seconds(2)).size(), 1U);
+  report(kStart + seconds(2), 0, Kind::kResync, Outcome::kFailed);
+  EXPECT_TRUE(review(kStart + seconds(5)).empty());
+  EXPECT_EQ(review(kStart + seconds(6)).size(), 1U);
+  const auto finished = rules().take_finished();
+  ASSERT_EQ(finished.size(), 2U);
+  EXPECT_TRUE(finished.at(0).first_failure);
+  EXPECT_FALSE(finished.at(1).first_failure);
+}
+
+TEST_F(MirrorRulesTest, AHaltWaitsForTheAdministrator) {
+  begin_and_resync();
+  (void)review(kStart + seconds(60));
+  report(kStart + seconds(61), 0, Kind::kRun, Outcome::kHalted);
+  EXPECT_TRUE(review(kStart + seconds(300)).empty());
+  EXPECT_FALSE(rules().confirm("nonsense", kStart + seconds(300)));
+  EXPECT_TRUE(rules().confirm("files", kStart + seconds(300)));
+  EXPECT_FALSE(rules().confirm("files", kStart + seconds(300)));
+  auto orders = review(kStart + seconds(300));
+  ASSERT_EQ(orders.size(), 1U);
+  EXPECT_TRUE(orders.front().confirmed);
+  report(kStart + seconds(301), 0, Kind::kRun, Outcome::kDone);
+  orders = review(kStart + seconds(400));
+  ASSERT_EQ(orders.size(), 1U);
+  EXPECT_FALSE(orders.front().confirmed);  // once only
+}
+
+TEST_F(MirrorRulesTest, AHaltIsRestoredUntilTheFilesAreReplaced) {
+  rules().restore_halts({"files", "a mirror that is gone"});
+  rules().begin(kStart, kEpoch);
+  ASSERT_EQ(review(kStart).size(), 1U);  // the off-site copy
+  EXPECT_EQ(rules().status().at(0).state, MirrorStatus::State::kHalted);
+  rules().forget_halts();
+  EXPECT_EQ(review(kStart).size(), 1U);
+}
+
+TEST_F(MirrorRulesTest, AFlushRunsEveryMirrorToThePeerOnceMore) {
+  begin_and_resync();
+  Actions out;
+  rules().flush(kStart + seconds(5), out);
+  ASSERT_EQ(out.mirror_orders.size(), 1U);
+  EXPECT_EQ(out.mirror_orders.front().kind, Kind::kFlush);
+  EXPECT_EQ(rules().flush_state(), MirrorRules::Flush::kRunning);
+  EXPECT_TRUE(review(kStart + seconds(700)).empty());  // nothing else while it runs
+  report(kStart + seconds(6), 0, Kind::kFlush, Outcome::kDone);
+  EXPECT_EQ(rules().flush_state(), MirrorRules::Flush::kDone);
+}
+
+TEST_F(MirrorRulesTest, AFlushThatFailsSaysWhy) {
+  begin_and_resync();
+  Actions out;
+  rules().flush(kStart + seconds(5), out);
+  report(kStart + seconds(6), 0, Kind::kFlush, Outcome::kFailed);
+  EXPECT_EQ(rules().flush_state(), MirrorRules::Flush::kFailed);
+}
+
+TEST_F(MirrorRulesTest, TheEndCancelsWhatRuns) {
+  rules().begin(kStart, kEpoch);
+  (void)review(kStart);
+  Actions out;
+  rules().end(out);
+  EXPECT_EQ(out.cancel_mirrors.size(), 1U);
+  EXPECT_EQ(rules().next_deadline(), kNever);
+  report(kStart, 0, Kind::kResync, Outcome::kDone);
+  EXPECT_FALSE(rules().peer_synced());
+}
+
+}  // namespace
+}  // namespace clusterd
