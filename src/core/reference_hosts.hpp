@@ -10,8 +10,7 @@
 //
 //   leave S_A   stop using it at once; announce it only when it is durable
 //   leave S_B   announce `leaving`; drop only after the peer has acknowledged that announcement in a
-//   heartbeat
-//               that says "not in my S_A"
+//               heartbeat that says "not in my S_A"
 //   enter S_B   announce it only when it is durable
 //   enter S_A   only while the newest heartbeat of the peer says "in my S_B, not leaving"; announce at once,
 //               use it only when it is durable and the peer still says so

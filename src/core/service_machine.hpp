@@ -1,7 +1,7 @@
 // The service machine: one service on one node, from standby to active and back.
 //
 // It is level-triggered: events change what is known (members, mirrors, the peer's report), and `review` then
-// looks at everything afresh and takes the transitions that hold. A node becomes active by exactly three
+// looks at everything afresh and takes the transitions that hold. A node becomes active by exactly these
 // ways, each with a fresh epoch that was made durable first (S4), except that a node whose members never went
 // down goes on at its own epoch:
 //
@@ -22,6 +22,12 @@
 //   peer active
 //
 // `Failed` is reached from a stop that did not stop, or a start beyond its budget with no peer to go to.
+// A suspended service that may not be served here any more (NIC down, failed, shutting down, locked) goes to
+// `Released` through `Stopping` as soon as the peer is ready for it; a handover that comes to nothing ends in
+// `Suspended`. What a gate has shut stays shut until one of the ways above opens it again.
+//
+// Whoever says "released" may not take before the peer has acknowledged that it does not say so any more
+// (`release_is_fresh`): so a release is always good for the other node alone.
 #pragma once
 
 #include <optional>
