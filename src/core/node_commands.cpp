@@ -128,6 +128,7 @@ void Node::Impl::unlock(Actions& out) {
   state_.lock_reason.clear();
   state_.takeovers.clear();
   state_.peer_faulty = false;
+  leaving_ = false;  // a shutdown that was called off
   for (auto& service : services_) service.forgive();
   say_it_now_ = true;
 }

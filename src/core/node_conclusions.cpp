@@ -111,7 +111,17 @@ void Node::Impl::review_links(Actions& out) {
     say_it_now_ = true;
   }
   const bool heard = now_ - peer_.last_receipt() < limit;
-  if (heard && !peer_was_heard_) log(out, Severity::kNotice, fmt::format("{} is heard", peer_name()));
+  if (heard && !peer_was_heard_) {
+    log(out, Severity::kNotice, fmt::format("{} is heard", peer_name()));
+    links_due_ = now_ + limit + 2 * config_.timing.heartbeat;
+  }
+  // A link on which the returned peer has not been heard by now was dead from the beginning.
+  if (heard && now_ >= links_due_) {
+    links_due_ = kNever;
+    for (size_t i = 0; i < link_up_.size(); ++i) {
+      if (!link_up_.at(i)) lost += (lost.empty() ? "" : ", ") + config_.links.at(i).name;
+    }
+  }
   const bool awaited = !heard && peer_was_heard_ && now_ < promised_until_;
   if (awaited && !told_awaited_) {
     log(out, Severity::kNotice, fmt::format("{} restarts: this node waits for it", peer_name()));
@@ -121,7 +131,7 @@ void Node::Impl::review_links(Actions& out) {
   }
   if (!lost.empty() && heard) {
     notice(out, Severity::kWarning, "link-lost",
-           fmt::format("{} is not heard on link {} any more; it is heard {}", peer_name(), lost,
+           fmt::format("{} is not heard on link {}; it is heard {}", peer_name(), lost,
                        now_ - peer_.last_direct() < limit ? "on another" : "only off the reference hosts"));
   }
   if (!found.empty())

@@ -131,7 +131,8 @@ class Node::Impl {
   bool leaving_ = false;
   bool exiting_ = false;  // the daemon ends: nothing is decided any more
   bool peer_was_heard_ = false;
-  bool told_awaited_ = false;  // the peer is not heard, but was promised to be waited for
+  Instant links_due_ = kNever;  // by then a peer that has come back is heard on every link
+  bool told_awaited_ = false;   // the peer is not heard, but was promised to be waited for
   bool told_config_differs_ = false;
   bool moves_stopped_ = false;
   std::vector<bool> link_up_;
