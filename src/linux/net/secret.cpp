@@ -13,8 +13,7 @@ namespace clusterd {
 
 namespace {
 
-constexpr std::string_view kMake =
-    "make one with \"(umask 077; openssl rand -hex 32 > {0})\" and copy it to the other node";
+constexpr std::string_view kMake = "make one with `clusterctl keygen` and copy {0} to the other node";
 
 tl::unexpected<Error> refuse(const std::string& file, std::string_view cause, std::string_view remedy) {
   return fail(Code::kConfig, fmt::format("{}: {}; {}", file, cause, fmt::format(fmt::runtime(remedy), file)));

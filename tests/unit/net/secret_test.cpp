@@ -48,18 +48,18 @@ TEST_F(SecretFile, ReadsSixtyFourHexDigits) {
 
 TEST_F(SecretFile, RefusesAnyOtherLength) {
   for (size_t length = 0; length < 64; ++length) {
-    expect_refused(with(good_.substr(0, length)), "instead of 64", "openssl rand -hex 32");
+    expect_refused(with(good_.substr(0, length)), "instead of 64", "clusterctl keygen");
   }
-  expect_refused(with(good_ + "0"), "65 hex digits", "openssl rand -hex 32");
-  expect_refused(with(good_ + good_ + good_ + good_), "too long", "openssl rand -hex 32");
+  expect_refused(with(good_ + "0"), "65 hex digits", "clusterctl keygen");
+  expect_refused(with(good_ + good_ + good_ + good_), "too long", "clusterctl keygen");
 }
 
 TEST_F(SecretFile, RefusesWhatIsNotHexAndDoesNotQuoteIt) {
   const auto secret = with("g" + good_.substr(1));
-  expect_refused(secret, "else than hex", "openssl rand -hex 32");
+  expect_refused(secret, "else than hex", "clusterctl keygen");
   EXPECT_EQ(secret.error().message.find(good_.substr(1, 8)), std::string::npos);
-  expect_refused(with(good_.substr(0, 32) + " " + good_.substr(32)), "else than hex", "openssl");
-  expect_refused(with(std::string(64, '0')), "only zeros", "openssl");
+  expect_refused(with(good_.substr(0, 32) + " " + good_.substr(32)), "else than hex", "clusterctl keygen");
+  expect_refused(with(std::string(64, '0')), "only zeros", "clusterctl keygen");
 }
 
 TEST_F(SecretFile, RefusesAFileThatOthersCanReadOrWrite) {
@@ -71,9 +71,9 @@ TEST_F(SecretFile, RefusesAFileThatOthersCanReadOrWrite) {
 
 TEST_F(SecretFile, RefusesWhatIsNoFile) {
   std::remove(file_.c_str());
-  expect_refused(read_secret(file_), "No such file", "openssl rand -hex 32");
+  expect_refused(read_secret(file_), "No such file", "clusterctl keygen");
   ASSERT_EQ(mkfifo(file_.c_str(), 0600), 0);
-  expect_refused(read_secret(file_), "not a regular file", "openssl rand -hex 32");
+  expect_refused(read_secret(file_), "not a regular file", "clusterctl keygen");
 }
 
 }  // namespace
