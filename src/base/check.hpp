@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define CLUSTERD_CHECK(condition, what)                                                            \
-  do {                                                                                             \
-    if (!(condition)) [[unlikely]] {                                                               \
+#define CLUSTERD_CHECK(condition, what)                                                             \
+  do {                                                                                              \
+    if (!(condition)) [[unlikely]] {                                                                \
       std::fprintf(stderr, "<2>clusterd: invariant broken at %s:%d: %s (%s)\n", __FILE__, __LINE__, \
-                   #condition, what);                                                              \
-      std::abort();                                                                                \
-    }                                                                                              \
+                   #condition, what);                                                               \
+      std::abort();                                                                                 \
+    }                                                                                               \
   } while (false)

@@ -17,9 +17,7 @@ struct Index {
   constexpr Index() = default;
   constexpr explicit Index(size_t v) : value(static_cast<uint16_t>(v)) {}
   [[nodiscard]] constexpr size_t at() const { return value; }
-  [[nodiscard]] constexpr bool valid() const {
-    return value != std::numeric_limits<uint16_t>::max();
-  }
+  [[nodiscard]] constexpr bool valid() const { return value != std::numeric_limits<uint16_t>::max(); }
   constexpr auto operator<=>(const Index&) const = default;
 };
 

@@ -33,8 +33,6 @@ using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;
 [[nodiscard]] constexpr double to_ms(Duration d) {
   return std::chrono::duration<double, std::milli>(d).count();
 }
-[[nodiscard]] constexpr double to_seconds(Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
+[[nodiscard]] constexpr double to_seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace clusterd

@@ -60,7 +60,7 @@ std::string Node::Impl::order_move(const Command& command) {
   if (target == config_.self && here)
     return fmt::format("{} is {} on {} already", title, name(service.role()), self_name());
   if (here) {
-    const std::string refusal = service.order_move(surroundings());
+    std::string refusal = service.order_move(surroundings());
     if (refusal.empty())
       waiting_.push_back({command.id, command.kind, command.service, 0, 0, true, now_ + kMoveLimit});
     return refusal;

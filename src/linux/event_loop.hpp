@@ -38,7 +38,7 @@ class EventLoop {
   // Runs on the loop's thread soon; the only member that other threads may call.
   void post(std::function<void()> callback);
 
-  void run();   // until stop()
+  void run();  // until stop()
   void stop();
   // For tests: runs until `done` returns true or `limit` has passed; returns done().
   bool run_until(const std::function<bool()>& done, Duration limit);

@@ -90,12 +90,14 @@ def test_the_observer_sees_two_nodes_that_answer(lab):
 def test_nothing_is_left_of_a_lab_whose_owner_is_gone(number):
     if os.geteuid() != 0:
         pytest.skip("needs root")
+    # A shell starts its background jobs with SIGINT ignored, and we may be in one.
     owner = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; sys.path.insert(0, sys.argv[1])\nfrom lab import Lab\n"
+        [sys.executable, "-c", "import signal, sys, time; sys.path.insert(0, sys.argv[1])\nfrom lab import Lab\n"
+         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
          "with Lab() as lab:\n  print(lab.name, *[h.init.pid for h in lab.hosts.values()], flush=True)\n"
          "  time.sleep(1000)", PROJECT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     name, *pids = owner.stdout.readline().split()
     owner.send_signal(number)
-    owner.wait()
+    owner.wait(60)
     network.wait_for(lambda: not os.path.exists(f"{network.BASE}/{name}"), 60, "its files are removed")
     network.wait_for(lambda: not any(network.start_time(int(pid)) for pid in pids), 60, "its processes have ended")

@@ -5,8 +5,8 @@
 // failure; `grace` and `failures` are the core's. A command that exceeds its `timeout` counts as failed then,
 // and is killed; the next run waits for its end.
 //
-// While the service's address is on this node, a connection to it stays inside the kernel: it passes no NIC and
-// therefore no gate, so a check says nothing about what clients see of the network.
+// While the service's address is on this node, a connection to it stays inside the kernel: it passes no NIC
+// and therefore no gate, so a check says nothing about what clients see of the network.
 #pragma once
 
 #include <memory>

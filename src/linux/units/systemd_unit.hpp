@@ -7,10 +7,10 @@
 // else
 // (`systemctl restart` by the administrator is no crash; `systemctl stop` is reported as one).
 //
-// systemd's own Restart= does not fight with clusterd: a crash is reported although systemd is about to restart
-// the unit, the core counts it and orders a start (which does not wait for RestartSec=) or a stop (which ends
-// systemd's attempts). After a failed start the attempts are ended here. A failed unit is reset before it is
-// started, so that systemd's start limit does not add to the budget of the core.
+// systemd's own Restart= does not fight with clusterd: a crash is reported although systemd is about to
+// restart the unit, the core counts it and orders a start (which does not wait for RestartSec=) or a stop
+// (which ends systemd's attempts). After a failed start the attempts are ended here. A failed unit is reset
+// before it is started, so that systemd's start limit does not add to the budget of the core.
 //
 // Units of services must not be enabled at boot, nor be pulled in by other units: `clusterctl check` warns.
 #pragma once

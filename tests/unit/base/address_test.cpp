@@ -28,7 +28,8 @@ TEST(Prefix, KnowsItsMembers) {
 }
 
 TEST(Prefix, RefusesBadLengths) {
-  for (const char* text : {"10.0.0.1", "10.0.0.1/33", "10.0.0.1/", "10.0.0.1/-1", "fd00::1/129", "10.0.0.1/8x"}) {
+  for (const char* text :
+       {"10.0.0.1", "10.0.0.1/33", "10.0.0.1/", "10.0.0.1/-1", "fd00::1/129", "10.0.0.1/8x"}) {
     EXPECT_FALSE(Prefix::parse(text)) << text;
   }
 }
