@@ -51,6 +51,11 @@ Reactor::Reactor(EventLoop& loop, Decider& decider, size_t services, Log& log)
   teller_.decision = [this](const Decision& decision) {
     if (decisions_.size() >= kHistory) decisions_.pop_front();
     decisions_.push_back({wall_now(), decision});
+    std::string line = "decides: " + decision.what;
+    for (size_t i = 0; i < decision.evidence.size(); ++i) {
+      line += (i == 0 ? ", because " : "; ") + decision.evidence[i];
+    }
+    log_.line(Severity::kNotice, line);
   };
   teller_.reply = [this](const Reply& reply) { answer(reply); };
 }

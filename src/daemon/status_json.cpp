@@ -85,26 +85,6 @@ const char* unit_state_name(UnitReport::Outcome outcome) {
   return "?";
 }
 
-const char* role_name(Role role) {
-  switch (role) {
-    case Role::kStandby:
-      return "standby";
-    case Role::kStarting:
-      return "starting";
-    case Role::kActive:
-      return "active";
-    case Role::kStopping:
-      return "stopping";
-    case Role::kSuspended:
-      return "suspended";
-    case Role::kReleased:
-      return "released";
-    case Role::kFailed:
-      return "failed";
-  }
-  return "?";
-}
-
 json::value service_name(const Config& config, std::optional<ServiceId> service) {
   if (!service || service->at() >= config.services.size()) return nullptr;
   return json::value(config.service(*service).name);
@@ -265,7 +245,7 @@ json::object service_object(const Config& config, const ServiceConfig& service, 
   object["name"] = service.name;
   object["active_on"] = active_on;
   object["prefer"] = service.prefer ? json::value(config.node(*service.prefer).name) : json::value();
-  object["roles"] = both(config, role_name(state.here), if_known(role_name(state.at_peer)));
+  object["roles"] = both(config, name(state.here), if_known(name(state.at_peer)));
   object["ready"] = both(config, state.ready_here, if_known(state.ready_at_peer));
   object["blocked"] = both(config, state.blocked_here, if_known(state.blocked_at_peer));
   object["epoch"] = state.epoch.value;
