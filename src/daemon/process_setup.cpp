@@ -15,9 +15,11 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include "base/check.hpp"
 
@@ -64,7 +66,13 @@ Result<int> lock_instance(const std::string& run_dir) {
   const std::string path = run_dir + "/clusterd.lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (fd < 0) return fail(Code::kRefused, "cannot open " + path + ": " + std::strerror(errno));
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  // The threads of a daemon that was killed a moment ago may not have ended yet: they get two seconds.
+  bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  for (int tries = 0; !locked && tries < 100; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+  }
+  if (!locked) {
     char pid[32] = {};
     const ssize_t n = ::read(fd, pid, sizeof pid - 1);
     ::close(fd);
