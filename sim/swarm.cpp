@@ -39,7 +39,7 @@ class Swarm {
   }
 
  private:
-  static constexpr size_t kFaults = 16;
+  static constexpr size_t kFaults = 17;
 
   World make(const std::string& profile) {
     ServiceConfig web;
@@ -124,8 +124,19 @@ class Swarm {
         return order(node, Command::Kind::kPrepareRestart);
       case 14:
         return world_.set_one_way(node, flag);
+      case 15:
+        return split();
       default:
         return m.powered && !m.node ? world_.start_daemon(node) : void();
+    }
+  }
+
+  // All links are cut, and each reference host is seen by one node at most: the case for which kA + kB > n.
+  void split() {
+    for (size_t l = 0; l < 2; ++l) world_.set_link(LinkId(l), false);
+    for (size_t h = 0; h < hosts_; ++h) {
+      const unsigned seen_by = draw(3);
+      for (size_t i = 0; i < kNodes; ++i) world_.set_host(HostId(h), NodeId(i), seen_by == i);
     }
   }
 
