@@ -67,6 +67,7 @@ class Cluster:
         self.await_ready("serv2")
         for node in NODES:
             self.await_links(node)
+            self.await_counted(node)
         if self.client:
             self.client.await_answers(PATIENCE)
 
@@ -153,6 +154,13 @@ class Cluster:
         """The node hears its peer on every link: whatever is cut later is then missed."""
         self.until(lambda: all(link["up"] for link in (self.status(node) or {"links": [{"up": False}]})["links"]),
                    f"{node} hears its peer on every link")
+
+    def await_counted(self, node):
+        """The node may stay active on its reference hosts alone; before that it cannot take over either."""
+        def counted():
+            status = self.status(node)
+            return status and all(host["counted"][node]["to_stay"] for host in status["hosts"])
+        self.until(counted, f"{node} counts its reference hosts")
 
     def await_event(self, node, kind, containing="", after=0):
         def found():
