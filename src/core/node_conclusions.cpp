@@ -185,7 +185,6 @@ void Node::Impl::review_moves_stopped(Actions& out) {
 Surroundings Node::Impl::surroundings() const {
   Surroundings s;
   s.now = now_;
-  s.wall = wall_;
   s.peer = peer_.latest();
   s.peer_heard = peer_heard();
   s.peer_direct = now_ - peer_.last_direct() < config_.timing.window;
@@ -193,7 +192,6 @@ Surroundings Node::Impl::surroundings() const {
   s.acked_sequence = peer_.acked_sequence();
   s.acked_sent = peer_.acked_by_this_daemon();
   s.next_sequence = sequence_ + 1;
-  s.lease = lease_;
   s.lease_held = now_ < lease_;
   s.silent_past_lease = silent_past_lease();
   s.silent_past_window = silent_past_window();

@@ -48,7 +48,6 @@ namespace clusterd {
 // What the node knows at this instant, as far as a service has to know it. Made anew by Node for each review.
 struct Surroundings {
   Instant now;
-  WallTime wall;
   const Heartbeat* peer = nullptr;  // newest; nullptr if none was heard in this daemon's life
   bool peer_heard = false;          // within the window
   bool peer_direct = false;         // … on a link, not only off a reference host
@@ -58,7 +57,6 @@ struct Surroundings {
   uint64_t acked_sequence = 0;
   Instant acked_sent = kLongAgo;
   uint64_t next_sequence = 1;  // of the heartbeat that will tell what is decided now
-  Instant lease = kLongAgo;
   bool lease_held = false;
   bool silent_past_lease = false;   // the peer's lease has run out: a takeover may be prepared
   bool silent_past_window = false;  // … and the window has passed with all hosts answering: it may be done
