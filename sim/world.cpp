@@ -48,8 +48,10 @@ Config make_config(const std::string& profile, const std::vector<std::string>& h
 World::World(Config config) : config_(std::move(config)) {
   link_up_.assign(config_.links.size(), true);
   host_seen_.assign(config_.hosts.size(), {true, true});
-  for (auto& m : machines_) {
-    m.nic_up = {{"eth0", true}, {"eth1", true}, {"eth2", true}};
+  for (size_t i = 0; i < kNodes; ++i) {
+    Machine& m = machines_.at(i);
+    for (const auto& link : config_.links) m.nic_up[link.ends.at(i).nic] = true;
+    if (const auto& spare = config_.nodes.at(i).redundant_nic) m.nic_up[*spare] = true;
     m.disk.services.resize(config_.services.size());
     m.disk.hosts.resize(config_.hosts.size());
   }
@@ -186,9 +188,9 @@ void World::set_host(HostId host, std::optional<NodeId> as_seen_by, bool up) {
   }
 }
 
-void World::crash_unit(NodeId id, ServiceId service) {
-  at(id).kernel.units.at(service.at()).at(0) = false;
-  deliver(id, UnitReport{service, UnitId(0), UnitReport::Outcome::kCrashed, "killed by signal 9"});
+void World::crash_unit(NodeId id, ServiceId service, UnitId unit) {
+  at(id).kernel.units.at(service.at()).at(unit.at()) = false;
+  deliver(id, UnitReport{service, unit, UnitReport::Outcome::kCrashed, "killed by signal 9"});
 }
 
 void World::lose_address(NodeId id, ServiceId service) {
@@ -221,8 +223,13 @@ bool World::link_works(NodeId from, LinkId link) const {
          nic_of_link_up(to, link);
 }
 
+LinkId World::way_to(HostId host) const {
+  if (const auto link = config_.host(host).link) return *link;
+  return config_.services.empty() ? LinkId(0) : config_.services.front().link;
+}
+
 bool World::sees_host(NodeId id, HostId host) const {
-  return host_seen_.at(host.at()).at(id.at()) && nic_of_link_up(id, LinkId(0));
+  return host_seen_.at(host.at()).at(id.at()) && nic_of_link_up(id, way_to(host));
 }
 
 // ---- actions, in the documented order
@@ -320,8 +327,8 @@ void World::perform_sends(NodeId id, const Actions& actions) {
   for (const auto& probe : actions.address_probes) {
     const auto& service = config_.service(probe.service);
     const bool peer_answers = !answering(probe.service).empty() && answering(probe.service).front() == peer &&
-                              nic_of_link_up(peer, LinkId(0)) && nic_of_link_up(id, LinkId(0)) &&
-                              link_up_.at(0);
+                              nic_of_link_up(peer, service.link) && nic_of_link_up(id, service.link) &&
+                              link_up_.at(service.link.at());
     if (service.addresses.empty() || !(stranger_ || peer_answers)) continue;
     deliver_after(id, 2 * kHop,
                   AddressAnswered{probe.service, service.addresses.front().address,
@@ -359,8 +366,9 @@ void World::perform_starts(NodeId id, const Actions& actions) {
 // The target's daemon is asked first, as the real receiver does (S8).
 void World::run_mirror(NodeId id, const MirrorOrder& order) {
   const NodeId peer(1 - id.at());
-  const bool reachable =
-      (link_works(id, LinkId(0)) || link_works(id, LinkId(1))) && machine(peer).node.has_value();
+  bool connected = false;
+  for (size_t i = 0; i < config_.links.size(); ++i) connected = connected || link_works(id, LinkId(i));
+  const bool reachable = connected && machine(peer).node.has_value();
   const char* kind = order.kind == MirrorReport::Kind::kResync  ? "resync"
                      : order.kind == MirrorReport::Kind::kFlush ? "flush"
                                                                 : "run";

@@ -5,6 +5,9 @@
 // queue ordered by time, so the same commands give the same trace. The transcripts (tests/script) are written
 // against it.
 //
+// The world is as large as its configuration: any links, NIC names, services and units. A NIC that is down
+// takes every link with it that has an end there, and the reference hosts on their networks.
+//
 // The oracle does not ask the nodes: after each event it looks at the kernels, and counts how many would let
 // a packet of a service's address out at this instant. More than one is a violation.
 #pragma once
@@ -68,7 +71,7 @@ class World {
   void set_mirror(MirrorReport::Outcome outcome) { mirror_outcome_ = outcome; }
   void set_disk(NodeId id, bool good) { at(id).disk_good = good; }
   void set_behaviour(NodeId id, ServiceId service, Behaviour b) { at(id).behaviour[service.at()] = b; }
-  void crash_unit(NodeId id, ServiceId service);
+  void crash_unit(NodeId id, ServiceId service, UnitId unit = UnitId(0));
   void lose_address(NodeId id, ServiceId service);
   void wipe_disk(NodeId id);
   void order(NodeId id, Command command);
@@ -104,6 +107,9 @@ class World {
   void look();
   [[nodiscard]] bool nic_of_link_up(NodeId id, LinkId link) const;
   [[nodiscard]] bool link_works(NodeId from, LinkId link) const;
+  // The link over which both nodes reach the host: the one whose network holds it, else, for a host behind a
+  // router, the one that carries the services.
+  [[nodiscard]] LinkId way_to(HostId host) const;
   [[nodiscard]] bool sees_host(NodeId id, HostId host) const;
 
   Config config_;  // self is set per node
