@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/check.hpp"
+#include "base/mark.hpp"
 
 namespace clusterd {
 
@@ -100,6 +101,7 @@ class Reader {
 // Cuts at the start of a UTF-8 character, so that what is shown stays readable.
 std::string_view shortened(std::string_view reason) {
   if (reason.size() <= kMaxReason) return reason;
+  mark(Mark::kReasonShortened);
   size_t end = kMaxReason;
   while (end > 0 && (static_cast<uint8_t>(reason[end]) & 0xC0U) == 0x80U) --end;
   return reason.substr(0, end);
@@ -195,7 +197,10 @@ std::optional<Heartbeat> decode(std::span<const uint8_t> bytes) {
   h.answer.id = r.u64();
   h.answer.outcome = static_cast<RequestAnswer::Outcome>(r.limited(r.u8(), kMaxOutcome));
   h.answer.reason = r.text(r.limited(r.u8(), kMaxReason));
-  if (!r.complete()) return std::nullopt;
+  if (!r.complete()) {
+    mark(Mark::kHeartbeatMalformed);
+    return std::nullopt;
+  }
   return h;
 }
 

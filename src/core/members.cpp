@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
+
 namespace clusterd {
 
 using Outcome = UnitReport::Outcome;
@@ -55,6 +58,7 @@ void Members::keep_hot(Instant now, Actions& out) {
 void Members::on(Instant now, const AddressReport& event, Actions& out) {
   if (state_ != State::kStarting && state_ != State::kUp) return;
   if (!event.ok) {
+    mark(Mark::kAddressAddFailed);
     addresses_up_ = false;
     return failed(now, "its addresses could not be added: " + event.detail, out);
   }
@@ -65,6 +69,7 @@ void Members::on(Instant now, const AddressReport& event, Actions& out) {
 
 void Members::on(Instant /*now*/, const AddressLost& event, Actions& out) {
   if (state_ != State::kStarting && state_ != State::kUp) return;
+  mark(Mark::kAddressPutBack);
   log(out, Severity::kWarning, "an address was removed by somebody else and is put back: " + event.detail);
   out.add_addresses.push_back(id_);
 }
@@ -90,6 +95,7 @@ void Members::started_all(Instant now, Actions& out) {
 
 void Members::stop(Instant now, Actions& out) {
   if (state_ == State::kDown || (state_ == State::kStopping && !restarting_)) return;
+  if (restarting_) mark(Mark::kStopDuringRestart);
   restarting_ = false;
   addresses_wanted_ = false;
   trouble_.clear();
@@ -115,11 +121,14 @@ void Members::stopped_all(Actions& out) {
 }
 
 void Members::stop_did_not_work(Instant now, const std::string& detail, Actions& out) {
+  if (sabotaged(Canary::kStopUnverified)) return stopped_all(out);
   const auto& unit = service().units.at(at_);
   if (!killing_) {
+    mark(Mark::kKillEscalated);
     log(out, Severity::kWarning, fmt::format("{} did not stop ({}): it is killed", unit.name, detail));
     return stop_unit(now, at_, true, out);
   }
+  mark(Mark::kKillFailed);
   state_ = State::kStopFailed;
   limit_ = kNever;
   trouble_ = fmt::format("{} could not be stopped: {}", unit.name, detail);
@@ -136,6 +145,7 @@ unsigned Members::restarts(Instant now) const {
 
 void Members::forgive() {
   restart_times_.clear();
+  if (state_ == State::kStartFailed || state_ == State::kStopFailed) mark(Mark::kForgivenAfterFailure);
   if (state_ == State::kStartFailed) state_ = State::kUnknown;
   if (state_ == State::kStopFailed) state_ = State::kUnknown;
 }
@@ -147,6 +157,7 @@ void Members::failed(Instant now, const std::string& what, Actions& out) {
     restart_times_.pop_front();
   }
   if (restart_times_.size() >= service().budget.restarts) {
+    mark(Mark::kBudgetUsedUp);
     trouble_ = fmt::format("{} ({} restarts within {:.0f} s did not help)", what, restart_times_.size(),
                            to_seconds(service().budget.within));
     state_ = State::kStartFailed;
@@ -154,6 +165,7 @@ void Members::failed(Instant now, const std::string& what, Actions& out) {
     if (!check_good_.empty()) out.stop_checks.push_back(id_);
     return;
   }
+  mark(Mark::kRestartWithinBudget);
   restart_times_.push_back(now);
   restart_from(now, std::min(at_, outcome_.empty() ? size_t{0} : outcome_.size() - 1), out);
 }
@@ -181,6 +193,7 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
   const std::string& unit_name = service().units.at(unit).name;
   outcome_.at(unit) = event.outcome;
   const bool awaited = unit == at_;
+  if (!awaited) mark(Mark::kUnitReportUnawaited);
   switch (event.outcome) {
     case Outcome::kStarted:
       if (state_ == State::kStarting && !restarting_ && awaited && addresses_up_) {
@@ -194,20 +207,26 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
         return start_unit(now, unit, out);
       }
       // What refused to end has ended after all, and that was verified.
-      if (state_ == State::kStopFailed && awaited) state_ = State::kStopping;
+      if (state_ == State::kStopFailed && awaited) {
+        mark(Mark::kLateStopAfterFailure);
+        state_ = State::kStopping;
+      }
       if (state_ != State::kStopping || !awaited) return;
       if (unit == 0) return stopped_all(out);
       return stop_unit(now, unit - 1, false, out);
     case Outcome::kStartFailed:
       if (state_ == State::kStarting && awaited) {
+        mark(Mark::kUnitDidNotStart);
         failed(now, fmt::format("{} did not start: {}", unit_name, event.detail), out);
       } else if (state_ == State::kDown && service().hot) {
+        mark(Mark::kHotUnitDidNotStart);
         log(out, Severity::kWarning,
             fmt::format("{} does not start on this standby: {}", unit_name, event.detail));
       }
       return;
     case Outcome::kStopFailed:
       if (restarting_ && awaited && killing_) {
+        mark(Mark::kRestartStopFailed);
         restarting_ = false;
         return stop_did_not_work(now, event.detail, out);
       }
@@ -215,9 +234,11 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
       return;
     case Outcome::kCrashed:
       if (state_ == State::kUp || state_ == State::kStarting) {
+        mark(Mark::kUnitCrashed);
         at_ = unit;
         failed(now, fmt::format("{} crashed: {}", unit_name, event.detail), out);
       } else if (state_ == State::kDown && service().hot) {
+        mark(Mark::kHotUnitCrashed);
         log(out, Severity::kWarning, fmt::format("{} crashed on this standby: {}", unit_name, event.detail));
         keep_hot(now, out);
       }
@@ -230,14 +251,18 @@ void Members::on(Instant now, const CheckReport& event, Actions& out) {
   const CheckConfig& check = service().checks.at(i);
   if (state_ != State::kUp) return;
   if (event.ok) {
-    if (!check_good_.at(i)) log(out, Severity::kInfo, fmt::format("check {} is good again", check.text));
+    if (!check_good_.at(i)) {
+      mark(Mark::kCheckGoodAgain);
+      log(out, Severity::kInfo, fmt::format("check {} is good again", check.text));
+    }
     check_good_.at(i) = true;
     check_failures_.at(i) = 0;
     return;
   }
-  if (now - checks_count_from_ < check.grace) return;
+  if (now - checks_count_from_ < check.grace) return mark(Mark::kCheckInGrace);
   check_good_.at(i) = false;
   if (++check_failures_.at(i) < check.failures) return;
+  mark(Mark::kCheckFailed);
   check_failures_.at(i) = 0;
   at_ = 0;
   failed(now, fmt::format("check {} failed {} times in a row: {}", check.text, check.failures, event.detail),
@@ -249,16 +274,21 @@ void Members::tick(Instant now, Actions& out) {
   limit_ = kNever;
   switch (state_) {
     case State::kStarting:
-      if (!addresses_up_) return failed(now, "its addresses were not added in time", out);
+      if (!addresses_up_) {
+        mark(Mark::kAddressTimedOut);
+        return failed(now, "its addresses were not added in time", out);
+      }
       if (restarting_) {
         if (killing_) restarting_ = false;
         return stop_did_not_work(now, "time limit", out);
       }
+      mark(Mark::kUnitStartTimedOut);
       return failed(now,
                     fmt::format("{} did not start within {:.0f} s", service().units.at(at_).name,
                                 to_seconds(service().units.at(at_).start_timeout)),
                     out);
     case State::kStopping:
+      mark(Mark::kStopTimedOut);
       return stop_did_not_work(now, "time limit", out);
     case State::kDown:
       return keep_hot(now, out);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
+
 namespace clusterd {
 
 using Kind = MirrorReport::Kind;
@@ -16,16 +19,21 @@ MirrorRules::MirrorRules(const Config& config, ServiceId id)
     : config_(&config), id_(id), mirrors_(config.service(id).mirrors.size()) {}
 
 void MirrorRules::restore_halts(const std::vector<std::string>& mirrors) {
+  if (sabotaged(Canary::kHaltForgotten)) return;
   for (size_t i = 0; i < mirrors_.size(); ++i) {
     const auto& name = service().mirrors.at(i).name;
     if (std::find(mirrors.begin(), mirrors.end(), name) == mirrors.end()) continue;
+    mark(Mark::kHaltRestored);
     mirrors_.at(i).halted = true;
     mirrors_.at(i).detail = "halted before the daemon was restarted";
   }
 }
 
 void MirrorRules::forget_halts() {
-  for (Mirror& mirror : mirrors_) mirror.halted = false;
+  for (Mirror& mirror : mirrors_) {
+    if (mirror.halted) mark(Mark::kHaltsForgotten);
+    mirror.halted = false;
+  }
 }
 
 void MirrorRules::begin(Instant now, Epoch epoch) {
@@ -41,7 +49,10 @@ void MirrorRules::begin(Instant now, Epoch epoch) {
 }
 
 void MirrorRules::end(Actions& out) {
-  if (active_ && busy()) out.cancel_mirrors.push_back(id_);
+  if (active_ && busy()) {
+    mark(Mark::kMirrorsCancelled);
+    out.cancel_mirrors.push_back(id_);
+  }
   active_ = false;
   flush_ = Flush::kNone;
   for (Mirror& mirror : mirrors_) mirror.running = false;
@@ -58,7 +69,10 @@ void MirrorRules::review(Instant now, bool peer_receives, Actions& out) {
   for (size_t i = 0; i < mirrors_.size(); ++i) {
     Mirror& mirror = mirrors_.at(i);
     if (mirror.running || mirror.halted) continue;
-    if (to_peer(i) && !peer_receives) continue;
+    if (to_peer(i) && !peer_receives) {
+      mark(Mark::kPeerDoesNotReceive);
+      continue;
+    }
     const bool resync = to_peer(i) && !mirror.synced;
     // A resync that has not failed yet is due at once, whatever the schedule says.
     if (now < mirror.due && !(resync && mirror.failures == 0)) continue;
@@ -78,7 +92,9 @@ void MirrorRules::order(Instant now, size_t index, Kind kind, Actions& out) {
 void MirrorRules::on(Instant now, const MirrorReport& report, Actions& /*out*/) {
   Mirror& mirror = mirrors_.at(report.mirror.at());
   // A report of an earlier tenure, or of a run that was cancelled, says nothing about this one.
-  if (!active_ || report.epoch != epoch_ || !mirror.running || report.kind != mirror.kind) return;
+  if (!active_ || report.epoch != epoch_ || !mirror.running || report.kind != mirror.kind) {
+    return mark(Mark::kMirrorReportStale);
+  }
   mirror.detail = report.detail;
   if (report.outcome == Outcome::kProgress) return;
   mirror.running = false;
@@ -91,6 +107,7 @@ void MirrorRules::on(Instant now, const MirrorReport& report, Actions& /*out*/) 
       mirror.synced = mirror.synced || report.kind != Kind::kRun;
       break;
     case Outcome::kFailed: {
+      mark(Mark::kMirrorRetry);
       finished.first_failure = mirror.failures == 0;
       const Duration every = service().mirrors.at(report.mirror.at()).every;
       const Duration wait = kFirstRetry * (1LL << std::min(mirror.failures, 8U));
@@ -147,6 +164,7 @@ bool MirrorRules::confirm(const std::string& name, Instant now) {
   for (size_t i = 0; i < mirrors_.size(); ++i) {
     Mirror& mirror = mirrors_.at(i);
     if (service().mirrors.at(i).name != name || !mirror.halted) continue;
+    mark(Mark::kHaltConfirmed);
     mirror.halted = false;
     mirror.confirmed = true;
     mirror.due = now;

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/canary.hpp"
 #include "base/check.hpp"
+#include "base/mark.hpp"
 #include "core/node_impl.hpp"
 
 namespace clusterd {
@@ -27,6 +29,7 @@ const Status& Node::status() const { return impl_->status(); }
 Node::Impl::Impl(const Config& config, const PersistedState& state)
     : config_(config), state_(state), hosts_(config_, state) {
   CLUSTERD_CHECK(window_is_safe(config_.timing), "the window inequality of S2 was checked when loading");
+  if (sabotaged(Canary::kLockForgotten)) state_.locked = false;
   state_.services.resize(config_.services.size());
   state_.hosts.resize(config_.hosts.size());
   submitted_ = state_;
@@ -87,7 +90,9 @@ void Node::Impl::note_lateness(Instant now, Actions& out) {
   if (late <= std::max<Duration>(config_.timing.heartbeat / 2, std::chrono::milliseconds(3))) return;
   lateness_ = late;
   late_at_ = now;
+  mark(Mark::kLoopLate);
   if (late > config_.timing.lease / 2) {
+    mark(Mark::kLoopVeryLate);
     log(out, Severity::kWarning,
         fmt::format("the own loop was {:.0f} ms late: suspicion is put off as long", to_ms(late)));
   }
@@ -104,11 +109,15 @@ void Node::Impl::on(const Started& event, Actions& out) {
     services_.at(i).begin(now_, event.host_rebooted, gate, out);
     // One lease for all: a gate that was open longer (a forced service) says nothing of the others.
     if (!services_.at(i).holds_lease()) continue;
+    mark(Mark::kLeaseInherited);
     inherited_lease_ = inherited_lease_ == kLongAgo ? gate : std::min(inherited_lease_, gate);
   }
   // The predecessor's lease is longer than an ordinary one if the peer has given a promise: ask it to keep
   // the promise until this daemon's first own evidence has shortened the lease again.
-  if (inherited_lease_ > now_ + config_.timing.lease) promise_wanted_ = true;
+  if (inherited_lease_ > now_ + config_.timing.lease) {
+    mark(Mark::kPromiseAskedOnInherited);
+    promise_wanted_ = true;
+  }
   log(out, Severity::kNotice,
       fmt::format("{} of cluster {} starts; profile {}, lease {:.0f} ms, window {:.0f} ms{}", self_name(),
                   config_.cluster, config_.timing.profile, to_ms(config_.timing.lease),
@@ -130,12 +139,13 @@ bool Node::Impl::repeats(const Heartbeat& heartbeat) const {
 
 void Node::Impl::on(const HeartbeatReceived& event, Actions& out) {
   const Heartbeat& heartbeat = event.heartbeat;
-  if (heartbeat.from != config_.peer()) return;
+  if (heartbeat.from != config_.peer()) return mark(Mark::kHeartbeatNotFromPeer);
+  if (event.relay && sabotaged(Canary::kRelaysUncounted)) return;
   if (event.relay && event.relay->at() < config_.hosts.size()) hosts_.relayed(*event.relay, now_);
-  if (event.link && event.link->at() >= config_.links.size()) return;
+  if (event.link && event.link->at() >= config_.links.size()) return mark(Mark::kHeartbeatUnknownLink);
   if (heartbeat.config_hash == config_.hash &&
       (heartbeat.services.size() != services_.size() || heartbeat.hosts.size() != config_.hosts.size())) {
-    return;
+    return mark(Mark::kHeartbeatWrongTables);
   }
   if (!peer_.heard(now_, event.link, heartbeat, boot_)) return;
   learn_from_peer(heartbeat, out);
@@ -143,6 +153,7 @@ void Node::Impl::on(const HeartbeatReceived& event, Actions& out) {
 
 void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
   if (peer_.take_rebooted()) {
+    mark(Mark::kPeerDaemonNew);
     log(out, Severity::kNotice, fmt::format("{} has started anew", peer_name()));
     for (auto& service : services_) service.peer_was_away();
     answer_ = {};  // the new daemon counts its requests anew
@@ -151,7 +162,9 @@ void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
   }
   clock_skew_ = heartbeat.wall - (wall_ + (now_ - wall_at_));
   const bool agrees = config_agrees();
+  if (agrees && told_config_differs_) mark(Mark::kConfigAgreesAgain);
   if (!agrees && !told_config_differs_) {
+    mark(Mark::kConfigDiffers);
     notice(
         out, Severity::kError, "config-differs",
         fmt::format(
@@ -168,21 +181,30 @@ void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
   }
   obey_peer_lock(heartbeat, out);
   if (heartbeat.promise_wanted) {
+    if (promised_until_ <= now_) mark(Mark::kPromiseGiven);
     promised_until_ =
         std::max(promised_until_, now_ + std::clamp(heartbeat.promise, Duration{}, kMostPromised));
-  } else {
+    if (sabotaged(Canary::kPromiseForEver)) promised_until_ = kNever;
+  } else if (!sabotaged(Canary::kPromiseForEver)) {
+    if (promised_until_ > now_) mark(Mark::kPromiseReturned);
     promised_until_ = kLongAgo;
   }
 }
 
 void Node::Impl::obey_peer_lock(const Heartbeat& heartbeat, Actions& out) {
-  if (heartbeat.lock_peer && !state_.locked)
+  if (heartbeat.lock_peer && !state_.locked) {
+    mark(Mark::kLockedByPeer);
     lock(fmt::format("{} judged this node faulty", peer_name()), out);
-  if (state_.peer_faulty && heartbeat.locked) state_.peer_faulty = false;
+  }
+  if (state_.peer_faulty && heartbeat.locked) {
+    mark(Mark::kPeerLockSeen);
+    state_.peer_faulty = false;
+  }
 }
 
 void Node::Impl::on(const ProbeAnswered& event, Actions& /*out*/) {
-  if (event.host.at() < config_.hosts.size() && event.sent <= now_) hosts_.answered(event.host, event.sent);
+  if (event.host.at() >= config_.hosts.size() || event.sent > now_) return mark(Mark::kProbeAnswerIgnored);
+  hosts_.answered(event.host, sabotaged(Canary::kLeaseFromReceipt) ? now_ : event.sent);
 }
 
 void Node::Impl::on(const NicChanged& event, Actions& out) {
@@ -191,14 +213,16 @@ void Node::Impl::on(const NicChanged& event, Actions& out) {
   at->second = event;
   say_it_now_ = true;
   if (!event.up) {
+    mark(Mark::kNicDown);
     log(out, Severity::kWarning, fmt::format("network interface {} is down: {}", event.nic, event.detail));
   } else if (!is_new) {
+    mark(Mark::kNicBack);
     log(out, Severity::kNotice, fmt::format("network interface {} is up again", event.nic));
   }
 }
 
 void Node::Impl::on(const AddressAnswered& event, Actions& out) {
-  if (event.service.at() >= services_.size()) return;
+  if (event.service.at() >= services_.size()) return mark(Mark::kReportOfUnknown);
   services_.at(event.service.at()).answered_by_stranger(now_, event, silent_since() + lease_is_over(), out);
 }
 void Node::Impl::on(const AddressReport& event, Actions& out) {
@@ -208,18 +232,18 @@ void Node::Impl::on(const AddressLost& event, Actions& out) {
   if (event.service.at() < services_.size()) services_.at(event.service.at()).on_member(now_, event, out);
 }
 void Node::Impl::on(const UnitReport& event, Actions& out) {
-  if (event.service.at() >= services_.size()) return;
-  if (event.unit.at() >= config_.service(event.service).units.size()) return;
+  if (event.service.at() >= services_.size()) return mark(Mark::kReportOfUnknown);
+  if (event.unit.at() >= config_.service(event.service).units.size()) return mark(Mark::kReportOfUnknown);
   services_.at(event.service.at()).on_member(now_, event, out);
 }
 void Node::Impl::on(const CheckReport& event, Actions& out) {
-  if (event.service.at() >= services_.size()) return;
-  if (event.check.at() >= config_.service(event.service).checks.size()) return;
+  if (event.service.at() >= services_.size()) return mark(Mark::kReportOfUnknown);
+  if (event.check.at() >= config_.service(event.service).checks.size()) return mark(Mark::kReportOfUnknown);
   services_.at(event.service.at()).on_member(now_, event, out);
 }
 void Node::Impl::on(const MirrorReport& event, Actions& out) {
-  if (event.service.at() >= services_.size()) return;
-  if (event.mirror.at() >= config_.service(event.service).mirrors.size()) return;
+  if (event.service.at() >= services_.size()) return mark(Mark::kReportOfUnknown);
+  if (event.mirror.at() >= config_.service(event.service).mirrors.size()) return mark(Mark::kReportOfUnknown);
   services_.at(event.service.at()).on(now_, event, out);
 }
 
@@ -228,6 +252,7 @@ void Node::Impl::on(const Persisted& event, Actions& out) {
   if (!event.ok) {
     retry_persist_ = now_ + kPersistRetry;
     if (!told_persist_failed_) {
+      mark(Mark::kPersistFailed);
       notice(out, Severity::kError, "disk-failed",
              fmt::format("the state of {} cannot be written: {}. It takes over nothing until it can",
                          self_name(), event.detail));
@@ -235,6 +260,7 @@ void Node::Impl::on(const Persisted& event, Actions& out) {
     told_persist_failed_ = true;
     return;
   }
+  if (told_persist_failed_) mark(Mark::kPersistWorksAgain);
   told_persist_failed_ = false;
   if (durable_version_ < answer_version_ && event.version >= answer_version_) say_it_now_ = true;
   durable_version_ = std::max(durable_version_, event.version);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/mark.hpp"
 #include "core/node_impl.hpp"
 
 namespace clusterd {
@@ -20,12 +21,16 @@ void Node::Impl::reply(Actions& out, uint64_t command, bool ok, std::string text
 
 void Node::Impl::obey(const Command& command, Actions& out) {
   if (command.service && command.service->at() >= services_.size()) {
+    mark(Mark::kOrderUnknownService);
     return reply(out, command.id, false, "there is no such service");
   }
   switch (command.kind) {
     case Command::Kind::kMove: {
       const std::string refusal = order_move(command);
-      if (!refusal.empty()) return reply(out, command.id, false, refusal);
+      if (!refusal.empty()) {
+        mark(Mark::kMoveRefused);
+        return reply(out, command.id, false, refusal);
+      }
       return;  // answered by review_waiting
     }
     case Command::Kind::kStandby:
@@ -79,7 +84,10 @@ std::string Node::Impl::order_move(const Command& command) {
 
 void Node::Impl::order_standby(const Command& command, Actions& out) {
   if (command.node.value_or(config_.self) != config_.self) {
-    if (!peer_heard()) return reply(out, command.id, false, fmt::format("{} is not heard", peer_name()));
+    if (!peer_heard()) {
+      mark(Mark::kPeerNotHeardForOrder);
+      return reply(out, command.id, false, fmt::format("{} is not heard", peer_name()));
+    }
     if (!forward(Request::Kind::kStandby, command, out))
       reply(out, command.id, false, "another order is under way: try again");
     return;
@@ -88,6 +96,7 @@ void Node::Impl::order_standby(const Command& command, Actions& out) {
     if (!services_.at(i).holds()) continue;
     const std::string refusal = services_.at(i).why_no_move(surroundings());
     if (!refusal.empty()) {
+      mark(Mark::kStandbyRefused);
       return reply(out, command.id, false,
                    fmt::format("{} cannot be moved away: {}", config_.services.at(i).name, refusal));
     }
@@ -100,8 +109,10 @@ void Node::Impl::order_standby(const Command& command, Actions& out) {
 void Node::Impl::order_online(const Command& command, Actions& out) {
   if (command.node.value_or(config_.self) != config_.self) {
     state_.peer_faulty = false;
-    if (!peer_heard())
+    if (!peer_heard()) {
+      mark(Mark::kPeerNotHeardForOrder);
       return reply(out, command.id, false, fmt::format("{} is not heard: release it there", peer_name()));
+    }
     if (!forward(Request::Kind::kOnline, command, out))
       reply(out, command.id, false, "another order is under way: try again");
     return;
@@ -128,7 +139,8 @@ void Node::Impl::unlock(Actions& out) {
   state_.lock_reason.clear();
   state_.takeovers.clear();
   state_.peer_faulty = false;
-  leaving_ = false;  // a shutdown that was called off
+  if (leaving_) mark(Mark::kShutdownCalledOff);
+  leaving_ = false;
   for (auto& service : services_) service.forgive();
   say_it_now_ = true;
 }
@@ -146,6 +158,7 @@ void Node::Impl::order_force(const Command& command, Actions& out) {
         waiting_.push_back(
             {command.id, command.kind, command.service, 0, 0, true, now_ + std::chrono::seconds(60)});
     } else {
+      mark(Mark::kForceRefused);
       refused += (refused.empty() ? "" : "; ") + refusal;
     }
   }
@@ -165,10 +178,12 @@ void Node::Impl::order_mirror(const Command& command, Actions& out) {
   if (command.kind == Command::Kind::kAcceptDiverged) {
     if (!service.stored().diverged)
       return reply(out, command.id, false, fmt::format("{} is not diverged here", title));
+    mark(Mark::kDivergenceAccepted);
     service.accept_diverged();
     return reply(out, command.id, true, fmt::format("the divergence of {} is noted as seen", title));
   }
   if (service.role() != Role::kActive) {
+    mark(Mark::kMirrorOrderRefused);
     return reply(out, command.id, false,
                  fmt::format("{} is {} on {}: mirrors run on the active node", title, name(service.role()),
                              self_name()));
@@ -194,7 +209,10 @@ void Node::Impl::order_stop_services() {
 }
 
 void Node::Impl::order_restart(const Command& command, Actions& out) {
-  if (restart_command_) return reply(out, command.id, false, "a restart is under way already");
+  if (restart_command_) {
+    mark(Mark::kRestartTwice);
+    return reply(out, command.id, false, "a restart is under way already");
+  }
   restart_command_ = command.id;
   promise_wanted_ = true;
   promise_sequence_ = 0;
@@ -207,6 +225,7 @@ void Node::Impl::order_restart(const Command& command, Actions& out) {
 bool Node::Impl::forward(Request::Kind kind, const Command& command, Actions& /*out*/) {
   const bool busy = std::any_of(waiting_.begin(), waiting_.end(),
                                 [](const Waiting& w) { return w.request != 0 && !w.accepted; });
+  mark(busy ? Mark::kForwardBusy : Mark::kOrderForwarded);
   if (busy) return false;
   request_.kind = kind;
   ++request_.id;
@@ -250,6 +269,7 @@ void Node::Impl::obey_request(const Heartbeat& heartbeat, Actions& out) {
       break;
   }
   for (auto& line : inner.notices) out.notices.push_back(std::move(line));
+  mark(refusal.empty() ? Mark::kRequestObeyed : Mark::kRequestRefused);
   answer_.outcome = refusal.empty() ? RequestAnswer::Outcome::kAccepted : RequestAnswer::Outcome::kRefused;
   answer_.reason = refusal.substr(0, kMaxReason);
   say_it_now_ = true;
@@ -266,12 +286,14 @@ void Node::Impl::review_waiting(Actions& out) {
   const auto done = [&](Waiting& w) {
     const RequestAnswer* answer = peer_.known() ? &peer_.latest()->answer : nullptr;
     // An answer to the same number that an earlier daemon of this node gave is not the answer to this one.
-    const bool answered = answer != nullptr && answer->id == w.request &&
-                          answer->outcome != RequestAnswer::Outcome::kNone &&
-                          peer_.acked_sequence() >= w.sequence;
+    const bool says_so =
+        answer != nullptr && answer->id == w.request && answer->outcome != RequestAnswer::Outcome::kNone;
+    const bool answered = says_so && peer_.acked_sequence() >= w.sequence;
+    if (says_so && !answered && w.request != 0) mark(Mark::kStaleAnswer);
     if (w.request != 0 && !w.accepted && answered) {
       take_back(w.request);
       if (answer->outcome == RequestAnswer::Outcome::kRefused) {
+        mark(Mark::kRequestRefusedByPeer);
         reply(out, w.command, false, fmt::format("{} refuses: {}", peer_name(), answer->reason));
         return true;
       }
@@ -283,6 +305,7 @@ void Node::Impl::review_waiting(Actions& out) {
       }
     }
     if (now_ >= w.limit) {
+      mark(Mark::kOrderTimedOut);
       take_back(w.request);
       reply(out, w.command, false, "it did not come to an end in time; see `clusterctl why`");
       return true;
@@ -306,6 +329,7 @@ void Node::Impl::review_waiting(Actions& out) {
       }
       // It went away and came back: the handover was broken off.
       if (!towards_here && service.role() == Role::kActive && !service.move_pending()) {
+        mark(Mark::kMoveBrokenOff);
         reply(out, w.command, false, "the handover was broken off; see `clusterctl why`");
         return true;
       }

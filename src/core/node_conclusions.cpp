@@ -3,12 +3,15 @@
 
 #include <algorithm>
 
+#include "base/canary.hpp"
 #include "base/check.hpp"
+#include "base/mark.hpp"
 #include "core/node_impl.hpp"
 
 namespace clusterd {
 
 bool Node::Impl::config_agrees() const {
+  if (sabotaged(Canary::kConfigUnchecked)) return true;
   return !peer_.known() || peer_.latest()->config_hash == config_.hash;
 }
 
@@ -36,6 +39,7 @@ void Node::Impl::renew_lease() {
   if (own > now_ && inherited_lease_ != kLongAgo) {
     // From now on the ordinary lease; the peer may forget its promise after the gates have been set back,
     // that is with the next step's heartbeat.
+    mark(Mark::kInheritedLeaseEnded);
     inherited_lease_ = kLongAgo;
     lease_ = own;
     return;
@@ -46,25 +50,32 @@ void Node::Impl::renew_lease() {
 }
 
 Duration Node::Impl::window() const {
-  const bool lately = now_ - late_at_ < 2 * config_.timing.window + lateness_;
+  if (sabotaged(Canary::kWindowTooShort)) return config_.timing.lease / 2;
+  const bool lately =
+      now_ - late_at_ < 2 * config_.timing.window + lateness_ && !sabotaged(Canary::kLatenessIgnored);
+  if (lately) mark(Mark::kWindowLengthened);
   return config_.timing.window + (lately ? lateness_ : Duration::zero());
 }
 
 Duration Node::Impl::lease_is_over() const {
   const Timing& t = config_.timing;
+  if (sabotaged(Canary::kWindowTooShort)) return t.lease / 2;
   return smallest_safe_window(t.lease, t.gate_latency, t.clock_error);
 }
 
 // After a start a full window is waited, whatever was heard before.
-Instant Node::Impl::silent_since() const { return std::max(peer_.last_receipt(), started_at_); }
-
-bool Node::Impl::silent_past_lease() const {
-  return now_ - silent_since() >= lease_is_over() && now_ >= promised_until_;
+Instant Node::Impl::silent_since() const {
+  if (sabotaged(Canary::kRestartWithoutWindow)) return peer_.last_receipt();
+  return std::max(peer_.last_receipt(), started_at_);
 }
 
+// In a clean restart the peer was promised that nobody takes over from it.
+bool Node::Impl::promised() const { return now_ < promised_until_ && !sabotaged(Canary::kPromiseBroken); }
+
+bool Node::Impl::silent_past_lease() const { return now_ - silent_since() >= lease_is_over() && !promised(); }
+
 bool Node::Impl::silent_past_window() const {
-  return now_ - silent_since() >= window() && now_ >= promised_until_ &&
-         hosts_.all_steady_for(lease_is_over(), now_);
+  return now_ - silent_since() >= window() && !promised() && hosts_.all_steady_for(lease_is_over(), now_);
 }
 
 std::vector<std::string> Node::Impl::silence_evidence() const {
@@ -85,12 +96,25 @@ std::vector<std::string> Node::Impl::silence_evidence() const {
 
 std::string Node::Impl::no_takeover_reason() const {
   if (now_ - silent_since() < 2 * window()) return "";
-  if (now_ < promised_until_) return "";
-  if (!config_agrees()) return "the nodes have different configurations";
-  if (moves_stopped_) return "too many takeovers within an hour";
-  if (config_.hosts.empty()) return "there are no reference hosts that could tell which node is at fault";
+  if (now_ < promised_until_) {
+    mark(Mark::kHeldBackByPromise);
+    return "";
+  }
+  if (!config_agrees()) {
+    mark(Mark::kNoTakeoverConfig);
+    return "the nodes have different configurations";
+  }
+  if (moves_stopped_) {
+    mark(Mark::kNoTakeoverDamped);
+    return "too many takeovers within an hour";
+  }
+  if (config_.hosts.empty()) {
+    mark(Mark::kNoTakeoverNoHosts);
+    return "there are no reference hosts that could tell which node is at fault";
+  }
   const auto missing = hosts_.not_steady_for(lease_is_over(), now_);
   if (missing.empty()) return "";
+  mark(Mark::kNoTakeoverHostsMissing);
   std::string names;
   for (const HostId id : missing) names += (names.empty() ? "" : ", ") + config_.host(id).text;
   return fmt::format(
@@ -106,6 +130,7 @@ void Node::Impl::review_links(Actions& out) {
     const bool up = now_ - peer_.last_receipt_on(LinkId(i)) < limit + 2 * config_.timing.heartbeat;
     if (up == link_up_.at(i)) continue;
     link_up_.at(i) = up;
+    mark(up ? Mark::kLinkBack : Mark::kLinkLost);
     (up ? found : lost) +=
         fmt::format("{}{}", (up ? found : lost).empty() ? "" : ", ", config_.links.at(i).name);
     say_it_now_ = true;
@@ -119,17 +144,22 @@ void Node::Impl::review_links(Actions& out) {
   if (heard && now_ >= links_due_) {
     links_due_ = kNever;
     for (size_t i = 0; i < link_up_.size(); ++i) {
-      if (!link_up_.at(i)) lost += (lost.empty() ? "" : ", ") + config_.links.at(i).name;
+      if (link_up_.at(i)) continue;
+      mark(Mark::kLinkDeadFromStart);
+      lost += (lost.empty() ? "" : ", ") + config_.links.at(i).name;
     }
   }
   const bool awaited = !heard && peer_was_heard_ && now_ < promised_until_;
   if (awaited && !told_awaited_) {
+    mark(Mark::kPeerAwaited);
     log(out, Severity::kNotice, fmt::format("{} restarts: this node waits for it", peer_name()));
   } else if (!heard && peer_was_heard_ && !awaited) {
+    mark(Mark::kPeerLost);
     notice(out, Severity::kWarning, "peer-lost", fmt::format("{} is not heard on any path", peer_name()));
     for (auto& service : services_) service.peer_was_away();
   }
   if (!lost.empty() && heard) {
+    if (now_ - peer_.last_direct() >= limit) mark(Mark::kHeardOnlyRelayed);
     notice(out, Severity::kWarning, "link-lost",
            fmt::format("{} is not heard on link {}; it is heard {}", peer_name(), lost,
                        now_ - peer_.last_direct() < limit ? "on another" : "only off the reference hosts"));
@@ -155,8 +185,10 @@ int Node::Impl::score_peer() const {
 void Node::Impl::review_reachability() {
   const bool better = peer_heard() && config_agrees() && score_peer() > score_here();
   if (!better) {
+    if (peer_better_since_ != kNever) mark(Mark::kPeerReachedMoreBriefly);
     peer_better_since_ = kNever;
   } else if (peer_better_since_ == kNever) {
+    mark(Mark::kPeerReachesMore);
     peer_better_since_ = now_;
   }
 }
@@ -166,14 +198,22 @@ void Node::Impl::review_moves_stopped(Actions& out) {
     const auto took = services_.at(i).take_takeover();
     if (took == ServiceMachine::Took::kNothing) continue;
     state_.takeovers.push_back(wall_);
-    const bool at_fault = took == ServiceMachine::Took::kFromPeer;
-    if (at_fault && config_.rejoin == Rejoin::kManual) state_.peer_faulty = true;
+    if (took == ServiceMachine::Took::kOwn) {
+      mark(Mark::kTakeoverOfOwn);
+    } else if (config_.rejoin == Rejoin::kManual) {
+      mark(Mark::kPeerJudgedFaulty);
+      state_.peer_faulty = true;
+    }
   }
-  std::erase_if(state_.takeovers, [&](WallTime at) {
+  const size_t forgotten = std::erase_if(state_.takeovers, [&](WallTime at) {
     return wall_ - at > std::chrono::hours(1) || at - wall_ > std::chrono::hours(1);
   });
-  const bool stopped = state_.takeovers.size() > config_.max_takeovers_per_hour;
+  if (forgotten > 0) mark(Mark::kTakeoverForgotten);
+  const bool stopped =
+      state_.takeovers.size() > config_.max_takeovers_per_hour && !sabotaged(Canary::kDampingOff);
+  if (!stopped && moves_stopped_) mark(Mark::kMovesAllowedAgain);
   if (stopped && !moves_stopped_) {
+    mark(Mark::kMovesStopped);
     notice(
         out, Severity::kError, "moves-stopped",
         fmt::format("{} takeovers within an hour: automatic moves are stopped until `clusterctl online {}`",
@@ -243,6 +283,7 @@ void Node::Impl::review_promise(Actions& out) {
         fmt::format("{} waits for us: the gates stay open for {:.1f} s", peer_name(),
                     to_seconds(lease_ - now_)));
   }
+  mark(!serving ? Mark::kRestartServingNothing : given ? Mark::kRestartPromised : Mark::kRestartUnpromised);
   reply(out, *restart_command_, true, serving && !given ? "without the peer's promise" : "ready");
   restart_command_.reset();
   exiting_ = true;

@@ -69,6 +69,7 @@ class Node::Impl {
   [[nodiscard]] Duration window() const;         // W, lengthened by the own lateness
   [[nodiscard]] Duration lease_is_over() const;  // silence after which the peer's lease has run out
   [[nodiscard]] Instant silent_since() const;
+  [[nodiscard]] bool promised() const;
   [[nodiscard]] bool silent_past_lease() const;
   [[nodiscard]] bool silent_past_window() const;
   [[nodiscard]] std::vector<std::string> silence_evidence() const;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
 #include "core/node_impl.hpp"
 
 namespace clusterd {
@@ -39,13 +41,18 @@ Heartbeat Node::Impl::heartbeat() const {
     if (out.lineage.size() > kMaxLineage) out.lineage.resize(kMaxLineage);
   }
   out.request = request_;
-  if (durable_version_ >= answer_version_) out.answer = answer_;
+  if (durable_version_ >= answer_version_) {
+    out.answer = answer_;
+  } else {
+    mark(Mark::kAnswerAwaitsDisk);
+  }
   return out;
 }
 
 void Node::Impl::send_heartbeat(Actions& out) {
   const bool late = evidence_is_late();
   const bool became_late = late && !fast_;
+  if (became_late) mark(Mark::kEvidenceLate);
   fast_ = late;
   if (now_ < next_heartbeat_ && !say_it_now_ && !became_late) return;
   say_it_now_ = false;
@@ -89,7 +96,11 @@ void Node::Impl::set_gates(Actions& out) {
       gate = kLongAgo;
       continue;
     }
-    const Instant until = services_.at(i).forced() ? std::max(lease_, now_ + config_.timing.lease) : lease_;
+    Instant until = services_.at(i).forced() ? std::max(lease_, now_ + config_.timing.lease) : lease_;
+    if (sabotaged(Canary::kGateLeftOpen)) until = now_ + std::chrono::hours(1);
+    if (sabotaged(Canary::kGateBeyondLease)) until += config_.timing.lease;
+    if (services_.at(i).forced() && until > lease_) mark(Mark::kGateOfForced);
+    if (until <= now_) mark(Mark::kGateUnchangedLeaseOver);
     if (until == gate || until <= now_) continue;
     gate = until;
     out.set_gates.push_back({ServiceId(i), until});
@@ -102,6 +113,7 @@ void Node::Impl::persist(Actions& out) {
     answer_is_new_ = false;
     return;
   }
+  if (retry) mark(Mark::kPersistRetried);
   retry_persist_ = kNever;
   submitted_ = state_;
   ++version_;
@@ -110,6 +122,8 @@ void Node::Impl::persist(Actions& out) {
   out.persist_version = version_;
   // Nobody is told that an order was carried out before its effect would survive a loss of power.
   if (exiting_) return;  // the daemon ends now, and changes nothing by it
+  if (sabotaged(Canary::kReplyBeforeDurable)) return;
+  if (!out.replies.empty()) mark(Mark::kReplyHeld);
   for (auto& reply : out.replies) held_replies_.push_back({version_, std::move(reply)});
   out.replies.clear();
   if (std::exchange(answer_is_new_, false)) answer_version_ = version_;
@@ -119,6 +133,7 @@ void Node::Impl::release_replies(const Persisted& event, Actions& out) {
   std::erase_if(held_replies_, [&](HeldReply& held) {
     if (held.version > event.version) return false;
     if (!event.ok) {
+      mark(Mark::kReplyRefusedByDisk);
       held.reply.ok = false;
       held.reply.text = "it could not be written to disk: " + event.detail;
     }

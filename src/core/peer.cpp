@@ -3,10 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
+
 namespace clusterd {
 
 bool Peer::heard(Instant now, std::optional<LinkId> link, const Heartbeat& heartbeat, BootId own_boot) {
-  if (heartbeat.boot == previous_boot_) return false;  // a straggler of a daemon that has ended
+  if (heartbeat.boot == previous_boot_) {  // a straggler of a daemon that has ended
+    mark(Mark::kStragglerOfEndedDaemon);
+    return false;
+  }
   const bool new_boot = !latest_ || latest_->boot != heartbeat.boot;
   if (latest_ && new_boot) {
     previous_boot_ = latest_->boot;
@@ -21,13 +27,20 @@ bool Peer::heard(Instant now, std::optional<LinkId> link, const Heartbeat& heart
   }
   // An acknowledgement counts only if it names this daemon's life and a heartbeat that was really sent.
   const auto& ack = heartbeat.ack;
-  if (ack.boot == own_boot && ack.sequence <= last_sent_ && ack.sequence + kRemembered > last_sent_ &&
+  const bool own_life = ack.boot == own_boot || sabotaged(Canary::kBootUnchecked);
+  if (!own_life && ack.boot.value != 0) mark(Mark::kAckOfAnotherLife);
+  if (own_life && ack.sequence > last_sent_) mark(Mark::kAckNeverSent);
+  if (own_life && ack.sequence <= last_sent_ && ack.sequence + kRemembered > last_sent_ &&
       ack.sequence > acked_sequence_) {
     acked_sequence_ = ack.sequence;
-    acked_by_this_daemon_ = sent_at_.at(ack.sequence % kRemembered);
+    acked_by_this_daemon_ =
+        sabotaged(Canary::kLeaseFromReceipt) ? now : sent_at_.at(ack.sequence % kRemembered);
     acked_sent_ = std::max(acked_sent_, acked_by_this_daemon_);
   }
-  if (!new_boot && heartbeat.sequence <= latest_->sequence) return false;
+  if (!new_boot && heartbeat.sequence <= latest_->sequence) {
+    if (heartbeat.sequence < latest_->sequence) mark(Mark::kHeartbeatOvertaken);
+    return false;
+  }
   latest_ = heartbeat;
   return true;
 }

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
+
 namespace clusterd {
 
 ReferenceHosts::ReferenceHosts(const Config& config, const PersistedState& state)
@@ -15,9 +18,12 @@ ReferenceHosts::ReferenceHosts(const Config& config, const PersistedState& state
 
 void ReferenceHosts::answered(HostId id, Instant sent) {
   Host& host = hosts_.at(id.at());
-  if (sent <= host.last_sent) return;
+  if (sent <= host.last_sent) return mark(Mark::kProbeOvertaken);
   const Duration gap = config_->timing.heartbeat * 5 / 2;
-  if (sent - host.last_sent > gap) host.steady_since = sent;
+  if (sent - host.last_sent > gap) {
+    mark(Mark::kProbeRunBroken);
+    host.steady_since = sent;
+  }
   host.last_sent = sent;
 }
 
@@ -49,7 +55,7 @@ bool ReferenceHosts::in_standby_set(const Host& host) const {
 Instant ReferenceHosts::lease_evidence() const {
   Instant newest = kLongAgo;
   for (const Host& host : hosts_) {
-    if (in_active_set(host)) newest = std::max(newest, host.last_sent);
+    if (in_active_set(host) || sabotaged(Canary::kLeaseByAnyHost)) newest = std::max(newest, host.last_sent);
   }
   return newest;
 }
@@ -66,7 +72,8 @@ std::vector<HostId> ReferenceHosts::not_steady_for(Duration needed, Instant now)
 }
 
 bool ReferenceHosts::all_steady_for(Duration needed, Instant now) const {
-  return standby_members() > 0 && not_steady_for(needed, now).empty();
+  const size_t may_miss = sabotaged(Canary::kStandbyNeedsFewer) ? 1 : 0;
+  return standby_members() > 0 && not_steady_for(needed, now).size() <= may_miss;
 }
 
 Instant ReferenceHosts::steady_at(Duration needed) const {
@@ -109,30 +116,45 @@ bool ReferenceHosts::review(Instant now, const Heartbeat& peer, uint64_t acked_s
     const bool back =
         host.both_answer_since != kLongAgo && now - host.both_answer_since >= config_->timing.host_back;
 
-    if (gone) {
-      if (host.wanted.in_active_set && active_members() > 1) host.wanted.in_active_set = false;
-      if (!host.leaving && host.wanted.in_standby_set && !host.wanted.in_active_set &&
-          standby_members() > 1) {
-        host.leaving = true;
-        host.leaving_sequence = next_sequence;
+    if (gone && sabotaged(Canary::kLeaveOrderReversed)) {
+      host.wanted.in_standby_set = host.durable.in_standby_set = false;
+    } else if (gone) {
+      if (host.wanted.in_active_set) {
+        const bool last = active_members() <= 1;
+        mark(last ? Mark::kLastHostOfActiveKept : Mark::kHostLeavesActive);
+        host.wanted.in_active_set = last;
+      }
+      if (!host.leaving && host.wanted.in_standby_set && !host.wanted.in_active_set) {
+        const bool last = standby_members() <= 1;
+        mark(last ? Mark::kLastHostOfStandbyKept : Mark::kHostLeaving);
+        host.leaving = !last;
+        if (!last) host.leaving_sequence = next_sequence;
       }
     } else {
+      if (host.leaving) mark(Mark::kHostLeavingCalledOff);
       host.leaving = false;
     }
     if (host.leaving && host.wanted.in_standby_set && !theirs.in_active_set &&
         acked_sequence >= host.leaving_sequence) {
+      mark(Mark::kHostLeavesStandby);
       host.wanted.in_standby_set = false;
     }
     if (back && !host.wanted.in_standby_set) {
+      mark(Mark::kHostEntersStandby);
       host.wanted.in_standby_set = true;
       host.leaving = false;
     }
     // A host enters S_A only while the peer says that it would ask it.
-    const bool peer_counts = theirs.in_standby_set && !theirs.leaving;
+    const bool peer_counts =
+        (theirs.in_standby_set && !theirs.leaving) || sabotaged(Canary::kEntersActiveFirst);
     const bool answers_now = answers(HostId(i), now) && theirs.answers;
-    if (!host.wanted.in_active_set && peer_counts && answers_now) host.wanted.in_active_set = true;
+    if (!host.wanted.in_active_set && peer_counts && answers_now) {
+      mark(Mark::kHostEntersActive);
+      host.wanted.in_active_set = true;
+    }
     // It was wanted, but before it became durable the peer began to let it go.
     if (host.wanted.in_active_set && !host.durable.in_active_set && !peer_counts) {
+      mark(Mark::kHostEntryWithdrawn);
       host.wanted.in_active_set = false;
     }
   }
@@ -152,6 +174,7 @@ void ReferenceHosts::submitted(uint64_t version, const std::vector<PersistedHost
 }
 
 void ReferenceHosts::durable(uint64_t version) {
+  if (in_flight_.size() > 1 && in_flight_.at(1).version <= version) mark(Mark::kSeveralStatesDurable);
   while (!in_flight_.empty() && in_flight_.front().version <= version) {
     const auto& stored = in_flight_.front().hosts;
     for (size_t i = 0; i < hosts_.size() && i < stored.size(); ++i) hosts_.at(i).durable = stored.at(i);
@@ -160,11 +183,13 @@ void ReferenceHosts::durable(uint64_t version) {
 }
 
 bool ReferenceHosts::surely(size_t host, bool PersistedHost::*set) const {
+  if (sabotaged(Canary::kSetsBeforeDurable)) return true;
   return hosts_.at(host).durable.*set &&
          std::all_of(in_flight_.begin(), in_flight_.end(),
                      [&](const InFlight& f) { return host < f.hosts.size() && f.hosts.at(host).*set; });
 }
 bool ReferenceHosts::perhaps(size_t host, bool PersistedHost::*set) const {
+  if (sabotaged(Canary::kSetsBeforeDurable)) return false;
   return hosts_.at(host).durable.*set ||
          std::any_of(in_flight_.begin(), in_flight_.end(),
                      [&](const InFlight& f) { return host < f.hosts.size() && f.hosts.at(host).*set; });
@@ -177,6 +202,7 @@ std::vector<CountedState> ReferenceHosts::announce(Instant now) const {
     CountedState& say = out.at(i);
     say.in_active_set = host.wanted.in_active_set || perhaps(i, &PersistedHost::in_active_set);
     say.in_standby_set = host.wanted.in_standby_set && surely(i, &PersistedHost::in_standby_set);
+    if (say.in_standby_set != in_standby_set(host)) mark(Mark::kStatesInFlightDiffer);
     say.leaving = host.leaving;
     say.answers = answers(HostId(i), now);
     say.relays = relays(HostId(i), now);

@@ -7,6 +7,9 @@
 
 #include <algorithm>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
+
 namespace clusterd {
 
 ServiceMachine::ServiceMachine(const Config& config, ServiceId id, PersistedService& stored)
@@ -15,6 +18,7 @@ ServiceMachine::ServiceMachine(const Config& config, ServiceId id, PersistedServ
 }
 
 void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Actions& out) {
+  if (stored_->blocked) mark(Mark::kStartsBlocked);
   if (!stored_->active || stored_->blocked) {
     out.shut_gates.push_back(id_);  // whatever a predecessor left behind: first silent, then stopped
     members_.stop(now, out);
@@ -23,6 +27,7 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
   // With an epoch still claimed it is not known at which one the predecessor served.
   if (!host_rebooted && gate > now && stored_->claimed.value == 0) {
     // The predecessor's lease still runs: go on as if nothing had happened.
+    mark(Mark::kGoesOnAtLease);
     members_.start(now, out);
     mirrors_.begin(now, stored_->epoch);
     become(Starting{});
@@ -31,6 +36,8 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
                     to_ms(gate - now)));
     return;
   }
+  if (gate > now && stored_->claimed.value != 0) mark(Mark::kClaimFoundAtStart);
+  mark(Mark::kStartsSuspended);
   out.shut_gates.push_back(id_);
   mirrors_.begin(now, stored_->epoch);
   become(Suspended{now, false});
@@ -43,7 +50,8 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
 // ---- review ----
 
 bool ServiceMachine::review(const Surroundings& s, Actions& out) {
-  if (s.peer_heard && forced_) {
+  if (s.peer_heard && forced_ && !sabotaged(Canary::kForcedForEver)) {
+    mark(Mark::kForcedHeardAgain);
     forced_ = false;
     // The gate is not opened any further, but stays as it is for the round trip that evidence takes.
     forced_until_ = s.now + config_->timing.lease / 2;
@@ -65,12 +73,15 @@ bool ServiceMachine::review(const Surroundings& s, Actions& out) {
 
 bool ServiceMachine::review_lease(const Surroundings& s, Actions& out) {
   if (!holds_lease() || s.lease_held || forced_ || s.now < forced_until_) return false;
+  if (sabotaged(Canary::kLeaseEndUnnoticed)) return false;
   if (auto* stopping = std::get_if<Stopping>(&state_)) {
+    mark(Mark::kLeaseLostWhileStopping);
     stopping->silent = true;
     out.shut_gates.push_back(id_);
     log(out, Severity::kWarning, "its lease ran out while it stops: no packet leaves any more");
     return false;
   }
+  mark(Mark::kLeaseLost);
   suspend(s, "its lease ran out", out);
   return true;
 }
@@ -80,8 +91,9 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
   const auto* report = theirs(s);
   if (report == nullptr || !s.peer_heard) return false;
   review_divergence(s, out);
-  if (report->epoch > stored_->epoch) {
+  if (report->epoch > stored_->epoch && !sabotaged(Canary::kEpochIgnored)) {
     if (holds()) {
+      mark(Mark::kHigherEpochWhileHolding);
       // `stored_` is changed by step_down, which also names the successor.
       step_down(s,
                 fmt::format("{} serves at the higher epoch {}", config_->node(config_->peer()).name,
@@ -89,6 +101,7 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
                 out);
       return true;
     }
+    mark(Mark::kHigherEpochLearnt);
     stored_->epoch = report->epoch;
     stored_->active = false;
     claim_.reset();
@@ -99,6 +112,7 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
     synced_by_peer_ = report->peer_synced;
     const bool lineage_known = !peer_lineage_.empty() && peer_lineage_.front() == report->data_epoch;
     if (report->peer_synced && lineage_known && stored_->data_epoch != report->data_epoch) {
+      mark(Mark::kDataComplete);
       stored_->data_epoch = report->data_epoch;
       stored_->lineage = peer_lineage_;
       stored_->halted_mirrors.clear();
@@ -113,6 +127,7 @@ void ServiceMachine::review_divergence(const Surroundings& s, Actions& out) {
   const auto* report = theirs(s);
   const Epoch there = report->data_epoch;
   const Epoch here = stored_->data_epoch;
+  if (sabotaged(Canary::kDivergenceMissed)) return;
   if (there.value == 0 || here.value == 0 || there == here || stored_->diverged) return;
   const auto descends = [](const std::vector<Epoch>& lineage, Epoch from) {
     return std::find(lineage.begin(), lineage.end(), from) != lineage.end();
@@ -123,9 +138,12 @@ void ServiceMachine::review_divergence(const Surroundings& s, Actions& out) {
     diverged = !descends(stored_->lineage, there);
   } else if (!peer_lineage_.empty() && peer_lineage_.front() == there) {
     diverged = !descends(peer_lineage_, here);
+  } else {
+    mark(Mark::kLineageNotKnownYet);
   }
   const Epoch older = std::min(here, there);
   if (!diverged || divergence_told_ == older) return;
+  mark(here > there ? Mark::kDivergedHereNewer : Mark::kDivergedPeerNewer);
   divergence_told_ = older;
   stored_->diverged = true;
   notice(out, Severity::kError, "diverged",
@@ -140,12 +158,14 @@ void ServiceMachine::review_divergence(const Surroundings& s, Actions& out) {
 bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   const bool may_claim = std::holds_alternative<Standby>(state_) || std::holds_alternative<Suspended>(state_);
   if (!may_claim) {
+    if (claim_) mark(Mark::kClaimOverruled);
     claim_.reset();
     return false;
   }
   const auto right = right_to_serve(s);
   if (!right) {
     if (!claim_) return false;
+    mark(Mark::kClaimAborted);
     claim_.reset();
     stored_->claimed = Epoch{};  // it was never used
     log(out, Severity::kInfo, "does not take over after all: the right to it is gone");
@@ -154,6 +174,7 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   // Members that are still up under the old lease need no new epoch.
   if (*right == Right::kResume && members_.state() != Members::State::kDown &&
       members_.state() != Members::State::kStopping) {
+    mark(Mark::kResumedAsItWas);
     members_.start(s.now, out);
     out.announce.push_back(id_);  // the neighbours have given the address up meanwhile
     become(Starting{});
@@ -162,21 +183,37 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
             "service"});
     return true;
   }
-  if (members_.state() == Members::State::kStopping) return false;
+  if (members_.state() == Members::State::kStopping) {
+    mark(Mark::kClaimAwaitsStop);
+    return false;
+  }
   if (!claim_) {
     claim_ = Claim{*right, s.next_version, s.now};
     stored_->claimed = next_epoch(s);
     return true;
   }
+  if (claim_->right != *right) mark(Mark::kClaimChangedRight);
   claim_->right = *right;
-  if (s.durable_version < claim_->version) return false;
+  if (s.durable_version < claim_->version && !sabotaged(Canary::kClaimNotDurable)) {
+    mark(Mark::kClaimAwaitsDisk);
+    return false;
+  }
   // The LAN has been asked since the claim was made, and had as long to answer as the window leaves.
   const bool unanswered =
       s.now - vetoed_at_ >= config_->timing.window && s.now - claim_->since >= s.probe_time;
-  if (*right == Right::kTakeover && !(s.silent_past_window && s.lease_held && unanswered)) return false;
-  if (*right == Right::kForce && !(s.now - force_since_ >= config_->timing.window && unanswered))
+  if (*right == Right::kTakeover && !(s.silent_past_window && s.lease_held && unanswered)) {
+    const bool vetoed = s.silent_past_window && s.now - vetoed_at_ < config_->timing.window;
+    mark(vetoed ? Mark::kTakeoverVetoed : Mark::kTakeoverAwaitsHosts);
     return false;
-  if (*right == Right::kRelease && !s.lease_held) return false;
+  }
+  if (*right == Right::kForce && !(s.now - force_since_ >= config_->timing.window && unanswered)) {
+    mark(Mark::kForceAwaitsWindow);
+    return false;
+  }
+  if (*right == Right::kRelease && !s.lease_held) {
+    mark(Mark::kReleaseAwaitsLease);
+    return false;
+  }
   activate(s, out);
   return true;
 }
@@ -190,9 +227,15 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   // The files here descend from the peer's last epoch although its lineage had not been heard yet.
   const bool from_peer =
       synced_by_peer_ && stored_->epoch.value != 0 && stored_->data_epoch != stored_->epoch;
-  if (from_peer) lineage.insert(lineage.begin(), stored_->epoch);
+  if (from_peer) {
+    mark(Mark::kLineageFromPeer);
+    lineage.insert(lineage.begin(), stored_->epoch);
+  }
   lineage.insert(lineage.begin(), epoch);
-  if (lineage.size() > kMaxLineage) lineage.resize(kMaxLineage);
+  if (lineage.size() > kMaxLineage) {
+    mark(Mark::kLineageCut);
+    lineage.resize(kMaxLineage);
+  }
   stored_->epoch = epoch;
   stored_->data_epoch = epoch;
   stored_->claimed = Epoch{};
@@ -202,7 +245,7 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   forced_until_ = kLongAgo;
   force_ordered_ = false;
   move_ordered_ = false;
-  out.stop_receivers.push_back(id_);
+  if (!sabotaged(Canary::kReceiversLeft)) out.stop_receivers.push_back(id_);
   members_.start(s.now, out);
   mirrors_.begin(s.now, epoch);
   become(Starting{});
@@ -211,17 +254,21 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   const std::string what = fmt::format("{} takes over {} at epoch {}", self, service().name, epoch.value);
   switch (right) {
     case Right::kTakeover:
+      mark(Mark::kActivatedByTakeover);
       decide(s, out, what, s.silence_evidence);
       notice(out, Severity::kWarning, "takeover", what);
       break;
     case Right::kRelease:
+      mark(Mark::kActivatedByRelease);
       decide(s, out, what, {fmt::format("{} has let go of it", config_->node(config_->peer()).name)});
       notice(out, Severity::kNotice, "moved", what);
       break;
     case Right::kResume:
+      mark(Mark::kActivatedByResume);
       decide(s, out, what, {"it was the last active node, and the peer does not hold the service"});
       break;
     case Right::kForce:
+      mark(Mark::kActivatedByForce);
       decide(s, out, what, {"an administrator ordered it with `clusterctl start --force`"});
       notice(out, Severity::kWarning, "takeover", what + " (forced)");
       break;
@@ -239,6 +286,7 @@ void ServiceMachine::tell_mirrors(const Surroundings& s, Actions& out) {
     const std::string title = fmt::format("mirror {} of {}", done.mirror, service().name);
     changed_ = true;
     if (report_of.outcome == MirrorReport::Outcome::kHalted) {
+      mark(Mark::kMirrorHalted);
       auto& halted = stored_->halted_mirrors;
       if (std::find(halted.begin(), halted.end(), done.mirror) == halted.end()) halted.push_back(done.mirror);
       notice(out, Severity::kError, "mirror-halted",
@@ -246,10 +294,12 @@ void ServiceMachine::tell_mirrors(const Surroundings& s, Actions& out) {
                          report_of.detail, service().name, done.mirror));
     } else if (report_of.outcome == MirrorReport::Outcome::kFailed) {
       log(out, Severity::kWarning, fmt::format("{} failed: {}", title, report_of.detail));
+      mark(done.first_failure ? Mark::kMirrorFailedFirst : Mark::kMirrorFailedAgain);
       if (done.first_failure) {
         notice(out, Severity::kWarning, "mirror-failed", fmt::format("{}: {}", title, report_of.detail));
       }
     } else if (report_of.kind == MirrorReport::Kind::kResync) {
+      if (report_of.lost > 0) mark(Mark::kResyncLostFiles);
       notice(out, report_of.lost > 0 ? Severity::kWarning : Severity::kNotice, "resync-done",
              fmt::format(
                  "{}: {} files copied, {} removed; {} files that had not been mirrored before, {} kept{}",
@@ -279,6 +329,7 @@ void ServiceMachine::withdraw(const Surroundings& s) { withdrawn_sequence_ = s.n
 
 // A handover came to nothing: the service comes back, as far as it may.
 void ServiceMachine::break_off(const Surroundings& s, const std::string& why, Actions& out) {
+  mark(Mark::kHandoverBrokenOff);
   mirrors_.end(out);
   withdraw(s);
   no_handover_before_ = s.now + kHandoverPause;
@@ -305,11 +356,13 @@ void ServiceMachine::step_down(const Surroundings& s, const std::string& why, Ac
   if (!std::holds_alternative<Released>(state_)) {
     decide(s, out, fmt::format("steps down from {}", service().name), {why});
   } else {
+    mark(Mark::kStepDownWhileReleased);
     log(out, Severity::kNotice, why);
   }
   const bool stop_failed = std::holds_alternative<Failed>(state_) && std::get<Failed>(state_).stop_failed;
-  if (stop_failed) return;
+  if (stop_failed) return mark(Mark::kStepDownWhileStopFailed);
   if (members_.state() == Members::State::kDown) {
+    mark(Mark::kStepDownMembersDown);
     become(Standby{});
     return;
   }
@@ -327,6 +380,7 @@ void ServiceMachine::members_failed(const Surroundings& s, Actions& out) {
   const std::string trouble = members_.trouble();
   stored_->blocked = true;
   const bool to_peer = peer_ready(s) && !s.moves_stopped;
+  mark(to_peer ? Mark::kFailedToPeer : Mark::kFailedAlone);
   notice(out, Severity::kError, "service-failed",
          fmt::format("{} failed on {}: {}. {}", service().name, config_->node(config_->self).name, trouble,
                      to_peer ? "The peer takes over"

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
 #include "core/service_machine.hpp"
 
 namespace clusterd {
@@ -11,7 +13,9 @@ namespace clusterd {
 
 void ServiceMachine::answered_by_stranger(Instant now, const AddressAnswered& event, Instant counts_from,
                                           Actions& out) {
-  if (!watches_address() || event.sent < counts_from) return;
+  if (!watches_address() || sabotaged(Canary::kVetoIgnored)) return;
+  if (event.sent < counts_from) return mark(Mark::kStrangerTooEarly);
+  mark(Mark::kStrangerAnswered);
   if (now - vetoed_at_ >= config_->timing.window) {
     notice(
         out, Severity::kError, "address-in-use",
@@ -83,16 +87,20 @@ std::string ServiceMachine::may_receive(const std::string& mirror, Epoch epoch, 
   const bool known = std::any_of(service().mirrors.begin(), service().mirrors.end(),
                                  [&](const MirrorConfig& m) { return m.name == mirror && !m.to; });
   if (!known) return fmt::format("{} has no mirror {}", service().name, mirror);
+  if (sabotaged(Canary::kWrongDirection)) return "";
   if (!std::holds_alternative<Standby>(state_) || claim_) {
+    mark(Mark::kReceiveRefusedActive);
     return fmt::format("{} is {} on this node: nothing is mirrored to it", service().name,
                        claim_ ? "about to be active" : name(role()));
   }
   if (epoch < stored_->epoch) {
+    mark(Mark::kReceiveRefusedEpoch);
     return fmt::format("epoch {} is older than {}, which this node knows of", epoch.value,
                        stored_->epoch.value);
   }
   const auto* report = theirs(s);
   if (report == nullptr || report->epoch != epoch || !peer_holds(s)) {
+    mark(Mark::kReceiveRefusedUnsaid);
     return fmt::format("{} does not say that it is active at epoch {}", config_->node(config_->peer()).name,
                        epoch.value);
   }

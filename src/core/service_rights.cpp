@@ -1,6 +1,8 @@
 // What is known of a service, and the rights to serve that follow from it. Nothing here changes anything.
 #include <algorithm>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
 #include "core/service_machine.hpp"
 
 namespace clusterd {
@@ -53,17 +55,18 @@ bool ServiceMachine::peer_holds(const Surroundings& s) const {
 // Are the newest files of the service on this disk? (S8, S9)
 bool ServiceMachine::data_complete(const Surroundings& s) const {
   if (!mirrors_.any_to_peer() || std::holds_alternative<Suspended>(state_)) return true;
-  if (synced_by_peer_) return true;
+  if (synced_by_peer_ || sabotaged(Canary::kUnsyncedTakesOver)) return true;
   const auto* report = theirs(s);
   if (report == nullptr) return was_last_active();
   return !peer_holds(s) && report->data_epoch <= stored_->data_epoch;
 }
 
 // By all that this node knows (S6).
-bool ServiceMachine::was_last_active() const { return stored_->active; }
+bool ServiceMachine::was_last_active() const { return stored_->active || sabotaged(Canary::kColdStartAlone); }
 
 bool ServiceMachine::may_serve(const Surroundings& s) const {
-  return !s.locked && !s.leaving && !stored_->blocked && s.nics_up && s.config_agrees && data_complete(s) &&
+  const bool put_aside = s.locked && !sabotaged(Canary::kLockIgnored);
+  return !put_aside && !s.leaving && !stored_->blocked && s.nics_up && s.config_agrees && data_complete(s) &&
          members_.state() != Members::State::kStopFailed;
 }
 
@@ -87,9 +90,19 @@ bool ServiceMachine::peer_is_candidate(const Surroundings& s) const {
   const bool self_may = !s.locked && !s.leaving && !stored_->blocked && s.nics_up &&
                         (!mirrors_.any_to_peer() || stored_->data_epoch >= report->data_epoch);
   if (peer_may != self_may) return peer_may;
-  if (!peer_may) return false;
-  if (service().prefer) return *service().prefer != config_->self;
-  if (s.reach_here != s.reach_peer) return s.reach_peer > s.reach_here;
+  if (!peer_may) {
+    mark(Mark::kNobodyMayServe);
+    return false;
+  }
+  if (service().prefer) {
+    mark(Mark::kCandidatesEqual);
+    return *service().prefer != config_->self;
+  }
+  if (s.reach_here != s.reach_peer) {
+    mark(Mark::kCandidateByReach);
+    return s.reach_peer > s.reach_here;
+  }
+  mark(Mark::kCandidateByNumber);
   return config_->peer() < config_->self;
 }
 
@@ -97,6 +110,7 @@ Epoch ServiceMachine::next_epoch(const Surroundings& s) const {
   uint64_t highest = std::max(stored_->epoch.value, stored_->claimed.value);
   if (const auto* report = theirs(s)) highest = std::max(highest, report->epoch.value);
   const uint64_t next = highest + 1;
+  if (sabotaged(Canary::kEpochsCollide)) return Epoch{next};
   return Epoch{next % kNodes == config_->self.at() ? next : next + 1};
 }
 
@@ -132,7 +146,14 @@ std::optional<ServiceMachine::Right> ServiceMachine::right_to_serve(const Surrou
 // had learnt that this node does not release any more. Both could otherwise take at the same time what the
 // other one had released just before.
 bool ServiceMachine::release_is_fresh(const Surroundings& s) const {
-  return s.acked_sequence >= withdrawn_sequence_ && s.now - s.acked_sent < config_->timing.window;
+  if (sabotaged(Canary::kReleaseAlwaysFresh)) return true;
+  if (s.acked_sequence < withdrawn_sequence_) {
+    mark(Mark::kReleaseUnacknowledged);
+    return false;
+  }
+  const bool recent = s.now - s.acked_sent < config_->timing.window;
+  if (!recent) mark(Mark::kReleaseStale);
+  return recent;
 }
 
 // The lease ran out, but the peer has acknowledged a heartbeat that was sent after that, and does not hold
@@ -140,9 +161,14 @@ bool ServiceMachine::release_is_fresh(const Surroundings& s) const {
 bool ServiceMachine::may_resume(const Surroundings& s) const {
   const auto* suspended = std::get_if<Suspended>(&state_);
   const auto* report = theirs(s);
+  if (sabotaged(Canary::kResumeUnasked)) return suspended != nullptr && s.lease_held;
   if (suspended == nullptr || report == nullptr || !s.peer_heard || !s.lease_held) return false;
-  if (s.acked_sent < suspended->since) return false;
+  if (s.acked_sent < suspended->since) {
+    mark(Mark::kResumeUnacknowledged);
+    return false;
+  }
   const bool peer_lets_go = report->role == Role::kStandby || report->role == Role::kFailed;
+  if (!peer_lets_go) mark(Mark::kResumePeerHolds);
   return peer_lets_go && report->epoch <= stored_->epoch;
 }
 

@@ -1,12 +1,14 @@
 // What each state of a service does when everything is looked at afresh.
 #include <fmt/format.h>
 
+#include "base/mark.hpp"
 #include "core/service_machine.hpp"
 
 namespace clusterd {
 
 bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& /*state*/) {
   if (members_.state() == Members::State::kStopFailed) {
+    mark(Mark::kStopFailedOnStandby);
     notice(out, Severity::kError, "stop-failed",
            fmt::format("{}: {}. It needs you: stop it by hand, then `clusterctl online`", service().name,
                        members_.trouble()));
@@ -19,6 +21,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& 
   }
   if (service().hot && members_.state() == Members::State::kDown && !members_.hot_ready() &&
       members_.next_deadline() == kNever) {
+    mark(Mark::kHotKeptUp);
     members_.keep_hot(s.now, out);
   }
   const auto* report = theirs(s);
@@ -28,23 +31,38 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& 
     const bool nobody = report->role == Role::kStandby;
     const bool let_go = members_.state() == Members::State::kDown;
     if (nobody && let_go && s.config_agrees && peer_is_candidate(s)) {
+      mark(Mark::kGranted);
       become(Released{s.now, false});
       return true;
     }
     return false;
   }
   if (s.peer == nullptr && !was_last_active()) {
+    mark(Mark::kWaitsForPeer);
     detail_ = "waits for its peer: it was not the last active node";
     return false;
   }
   if (s.no_takeover_reason.empty()) return false;
   std::string reason = s.no_takeover_reason;
-  if (s.locked) reason = "this node carries the standby lock";
-  if (stored_->blocked) reason = "the service failed on this node before";
-  if (!s.nics_up) reason = "its network interface is down here";
-  if (!data_complete(s)) reason = "its files were not completely mirrored to this node";
+  if (s.locked) {
+    mark(Mark::kNoTakeoverLocked);
+    reason = "this node carries the standby lock";
+  }
+  if (stored_->blocked) {
+    mark(Mark::kNoTakeoverBlocked);
+    reason = "the service failed on this node before";
+  }
+  if (!s.nics_up) {
+    mark(Mark::kNoTakeoverNicDown);
+    reason = "its network interface is down here";
+  }
+  if (!data_complete(s)) {
+    mark(Mark::kNoTakeoverIncomplete);
+    reason = "its files were not completely mirrored to this node";
+  }
   detail_ = "does not take over: " + reason;
   if (told_why_not_ == reason) return false;
+  mark(Mark::kDoesNotTakeOver);
   told_why_not_ = reason;
   decide(s, out, fmt::format("does not take over {}", service().name), {reason});
   return false;
@@ -61,6 +79,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Starting&
     return true;
   }
   if (s.leaving && !peer_ready(s)) {
+    mark(Mark::kShutdownWhileStarting);
     stop(s, Then::kRest, out);
     return true;
   }
@@ -73,12 +92,14 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Active& /
     return true;
   }
   if (members_.state() == Members::State::kStarting) {  // restarts a member within its budget
+    mark(Mark::kRestartsMember);
     become(Starting{});
     return true;
   }
   detail_.clear();
   std::string why;
   if (s.leaving && !peer_ready(s)) {
+    mark(Mark::kShutdownAlone);
     stop(s, Then::kRest, out);
     return true;
   }
@@ -92,20 +113,27 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Active& /
 bool ServiceMachine::wants_to_hand_over(const Surroundings& s, std::string& why) const {
   if (!peer_ready(s)) return false;
   if (move_ordered_) {
+    mark(Mark::kHandoverByOrder);
     why = "an administrator ordered the move";
     return true;
   }
   if (s.leaving || s.locked) {
+    mark(s.leaving ? Mark::kHandoverLeaving : Mark::kHandoverLocked);
     why = s.leaving ? "this node is shutting down" : "this node carries the standby lock";
     return true;
   }
-  if (s.moves_stopped || s.now < no_handover_before_) return false;
+  if (s.moves_stopped || s.now < no_handover_before_) {
+    mark(Mark::kHandoverDamped);
+    return false;
+  }
   if (s.peer_better) {
+    mark(Mark::kHandoverReach);
     why = s.better_evidence;
     return true;
   }
   if (service().failback == Failback::kAuto && service().prefer == config_->peer() &&
       s.reach_peer >= s.reach_here && s.now - peer_ready_since_ >= service().failback_after) {
+    mark(Mark::kHandoverFailback);
     why = fmt::format("{} is preferred and has been ready for {:.0f} s", config_->node(config_->peer()).name,
                       to_seconds(s.now - peer_ready_since_));
     return true;
@@ -115,6 +143,7 @@ bool ServiceMachine::wants_to_hand_over(const Surroundings& s, std::string& why)
 
 bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Stopping& state) {
   if (members_.state() == Members::State::kStopFailed) {
+    mark(Mark::kStopFailed);
     mirrors_.end(out);
     notice(out, Severity::kError, "stop-failed",
            fmt::format("{}: {}. Its gate is shut; nobody takes over until you have stopped it by hand "
@@ -126,6 +155,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Stopping&
   if (members_.state() != Members::State::kDown) return false;
   if (state.then == Then::kRelease && mirrors_.any_to_peer()) {
     if (!state.flushing) {
+      mark(Mark::kFlushStarted);
       state.flushing = true;
       state.flush_limit = s.now + kFlushLimit;
       mirrors_.flush(s.now, out);
@@ -134,6 +164,9 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Stopping&
       return false;
     }
     if (mirrors_.flush_state() != MirrorRules::Flush::kDone) {
+      mark(s.now >= state.flush_limit ? Mark::kFlushTimedOut
+           : !s.peer_heard            ? Mark::kFlushPeerLost
+                                      : Mark::kFlushFailed);
       const std::string why = s.now >= state.flush_limit ? "time limit"
                               : !s.peer_heard            ? "the peer is not heard any more"
                                                          : mirrors_.flush_trouble();
@@ -143,6 +176,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Stopping&
         break_off(s, unflushed, out);
         return true;
       }
+      mark(Mark::kReleasedUnflushed);
       mirrors_.end(out);
       notice(
           out, Severity::kWarning, "not-flushed",
@@ -168,6 +202,7 @@ void ServiceMachine::stopped(const Surroundings& s, Stopping& state, Actions& ou
       become(Failed{false});
       return;
     case Then::kRest:
+      mark(Mark::kRestsForShutdown);
       mirrors_.end(out);
       become(Standby{});  // `active` stays on disk: this node was the last one (S6)
       log(out, Severity::kNotice, "stopped for the shutdown; this node was the last active one");
@@ -178,16 +213,19 @@ void ServiceMachine::stopped(const Surroundings& s, Stopping& state, Actions& ou
 bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Suspended& state) {
   const bool heard_since = s.peer_heard && s.acked_sent >= state.since;
   if (heard_since && !may_serve(s) && peer_ready(s) && s.now >= no_handover_before_) {
+    mark(Mark::kSuspendedHandsOver);
     decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
            {"it fell silent here, and this node may not serve now"});
     stop(s, Then::kRelease, out);
     return true;
   }
   if (s.locked) {
+    mark(Mark::kSuspendedLocked);
     step_down(s, "this node carries the standby lock", out);
     return true;
   }
   if (s.leaving || stored_->blocked) {
+    mark(s.leaving ? Mark::kSuspendedLeaving : Mark::kSuspendedBlocked);
     stop(s, s.leaving ? Then::kRest : Then::kFail, out);
     return true;
   }
@@ -196,11 +234,13 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Suspended
   if (s.peer == nullptr && stored_->active)
     detail_ = "was the last active node; gathers evidence that it may start";
   if (members_.state() == Members::State::kStopFailed) {
+    mark(Mark::kSuspendedStopFailed);
     become(Failed{true});
     return true;
   }
   const bool up = members_.state() != Members::State::kDown && members_.state() != Members::State::kStopping;
   if (up && !state.stopping && s.now - state.since >= kSuspendGrace) {
+    mark(Mark::kSuspendGraceOver);
     state.stopping = true;
     log(out, Severity::kWarning, "stops its units: the lease did not come back");
     mirrors_.end(out);
@@ -214,6 +254,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Released&
   const bool peer_took = report != nullptr && s.peer_heard && report->epoch >= stored_->epoch &&
                          (report->role == Role::kStarting || report->role == Role::kActive);
   if (peer_took && !state.held) {
+    mark(Mark::kGrantTaken);
     withdraw(s);
     become(Standby{});
     return true;
@@ -224,10 +265,12 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Released&
         (peer_ready(s) || (report != nullptr && report->role != Role::kStandby))) {
       return false;
     }
+    mark(Mark::kReleaseNotTaken);
     break_off(s, "the peer did not take it", out);
     return true;
   }
   if (!s.peer_heard || !s.config_agrees || !peer_is_candidate(s)) {
+    mark(Mark::kGrantWithdrawn);
     withdraw(s);
     become(Standby{});
     return true;
@@ -239,13 +282,18 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Failed& s
   detail_ = members_.trouble();
   if (state.stop_failed) {
     if (members_.state() == Members::State::kDown) {
+      mark(Mark::kStopFailedEndedAfterAll);
       become(Standby{});
       return true;
     }
-    if (members_.state() == Members::State::kUnknown) members_.stop(s.now, out);
+    if (members_.state() == Members::State::kUnknown) {
+      mark(Mark::kStopFailedTriedAgain);
+      members_.stop(s.now, out);
+    }
     return false;
   }
   if (members_.state() == Members::State::kUnknown || !stored_->blocked) {
+    mark(Mark::kFailedForgiven);
     become(Standby{});
     return true;
   }
@@ -254,8 +302,10 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Failed& s
     decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
            {"it failed here, and the peer is ready now"});
     if (mirrors_.any_to_peer() && mirrors_.peer_synced()) {
+      mark(Mark::kFailedFlushed);
       stop(s, Then::kRelease, out);  // flushes first
     } else {
+      mark(Mark::kFailedReleased);
       become(Released{s.now, true});
     }
     return true;

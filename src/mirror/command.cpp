@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/itemize.hpp"
 
@@ -121,7 +123,8 @@ std::vector<std::string> rsync_command(const MirrorConfig& mirror, const SshConf
     out.push_back(fmt::format("--bwlimit={}", std::max<uint64_t>(1, mirror.bandwidth / 1024)));
   for (const auto& pattern : mirror.exclude) out.push_back("--exclude=" + pattern);
   for (const auto& pattern : plan.more_excludes) out.push_back("--exclude=" + pattern);
-  if (!plan.backup_dir.empty()) out.insert(out.end(), {"--backup", "--backup-dir=" + plan.backup_dir});
+  if (!plan.backup_dir.empty() && !sabotaged(Canary::kBackupSkipped))
+    out.insert(out.end(), {"--backup", "--backup-dir=" + plan.backup_dir});
   if (!plan.receive.empty()) out.push_back("--rsync-path=" + plan.receive);
   if (plan.make_path) out.push_back("--mkpath");
   out.push_back("--");
@@ -160,6 +163,7 @@ std::string receive_command(const ReceiveOptions& options) {
 Result<void> check_server_options(const std::vector<std::string>& options, bool remove_allowed,
                                   const std::string& backup_dir) {
   auto refuse = [](std::string_view what) {
+    mark(Mark::kServerOptionRefused);
     return fail(Code::kRefused,
                 fmt::format("rsync option \"{}\" is not part of a mirror run", escape(what.substr(0, 200))));
   };
@@ -212,6 +216,7 @@ Result<std::vector<std::string>> split_command(std::string_view line) {
       i = end;
     } else if (static_cast<unsigned char>(c) < 0x20 ||
                std::string_view("\"$`;&|<>()*?[]{}~#!").find(c) != std::string_view::npos) {
+      mark(Mark::kCommandRefused);
       return fail(Code::kRefused, fmt::format("the command holds \"{}\", which a shell would interpret",
                                               escape(std::string_view(&c, 1))));
     } else {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
 #include "mirror/escape.hpp"
 
 namespace clusterd::mirror {
@@ -30,18 +32,22 @@ std::optional<std::string> compare_root(const RootNow& now, const RootRecord& wa
   const std::string path = escape(now.path);
   const RootRecord& is = now.record;
   if (is.type != was.type) {
+    mark(Mark::kHaltRootType);
     return fmt::format("{} was a {} and is a {} now", path, type_name(was.type), type_name(is.type));
   }
   if (is.mount_point != was.mount_point || is.filesystem != was.filesystem) {
+    mark(Mark::kHaltRootFilesystem);
     return fmt::format(
         "{} was on the file system mounted at {} ({}) and is on {} ({}) now; is it not mounted?", path,
         escape(was.mount_point), was.filesystem, escape(is.mount_point), is.filesystem);
   }
   // Device numbers of some file systems are new with each boot.
   if (same_boot && is.device != was.device) {
+    mark(Mark::kHaltRootDevice);
     return fmt::format("another file system is mounted at {} than at the last run", escape(is.mount_point));
   }
   if (was.files > 0 && is.files == 0) {
+    mark(Mark::kHaltRootEmptied);
     return fmt::format("{} held {} {} at the last run and is empty now", path, was.files,
                        was.files == 1 ? "file" : "files");
   }
@@ -51,10 +57,18 @@ std::optional<std::string> compare_root(const RootNow& now, const RootRecord& wa
 }  // namespace
 
 std::optional<std::string> halt_reason(const RootsNow& now, const ManifestHeader* last) {
+  if (sabotaged(Canary::kEmptiedRootMirrored)) return std::nullopt;
   for (const RootNow& root : now.roots) {
-    if (!root.problem.empty()) return root.problem;
-    if (!root.exists) return fmt::format("{} does not exist", escape(root.path));
+    if (!root.problem.empty()) {
+      mark(Mark::kHaltRootProblem);
+      return root.problem;
+    }
+    if (!root.exists) {
+      mark(Mark::kHaltRootMissing);
+      return fmt::format("{} does not exist", escape(root.path));
+    }
     if (root.wants_directory && root.record.type != 'd') {
+      mark(Mark::kHaltRootNoDirectory);
       return fmt::format("{} is not a directory, but a {}", escape(root.path), type_name(root.record.type));
     }
     if (!last) continue;
@@ -69,6 +83,7 @@ std::optional<std::string> halt_reason(const RootsNow& now, const ManifestHeader
       return mount == r.path || mount.compare(0, r.path.size() + 1, r.path + "/") == 0;
     });
     if (mirrored && std::find(now.mounts.begin(), now.mounts.end(), mount) == now.mounts.end()) {
+      mark(Mark::kHaltMountMissing);
       return fmt::format("{} was a mounted file system at the last run and is not mounted now",
                          escape(mount));
     }

@@ -1,5 +1,8 @@
 #include "mirror/loss.hpp"
 
+#include "base/canary.hpp"
+#include "base/mark.hpp"
+
 namespace clusterd::mirror {
 
 std::string_view change_name(Candidate::Change change) {
@@ -25,10 +28,15 @@ std::optional<Candidate> candidate(const Entry* mirrored, const Entry* here) {
 }
 
 bool is_lost(const Candidate& candidate, const Entry* after, bool kept) {
-  if (candidate.change == Candidate::Change::kDeleted) return after != nullptr;
-  if (kept || !after) return true;
+  if (sabotaged(Canary::kLossReportEmpty)) return false;
+  if (candidate.change == Candidate::Change::kDeleted) {
+    if (after != nullptr) mark(Mark::kLostDeletion);
+    return after != nullptr;
+  }
   // Inode and change time are left out: linking a file anew changes them, and takes nothing away.
-  return !same_content(*candidate.here, *after);
+  const bool lost = kept || !after || !same_content(*candidate.here, *after);
+  if (lost) mark(Mark::kLostChanged);
+  return lost;
 }
 
 // The versions are separated by a TAB: `escape` leaves none in a line.

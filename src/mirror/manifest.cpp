@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "base/mark.hpp"
 #include "mirror/escape.hpp"
 
 namespace clusterd::mirror {
@@ -35,6 +36,7 @@ bool clean_escaped_path(std::string_view text, std::string& path) {
 }
 
 tl::unexpected<Error> bad(std::string_view what) {
+  mark(Mark::kManifestDamaged);
   return fail(Code::kCorrupt, fmt::format("the manifest is damaged: {}", what));
 }
 
@@ -201,13 +203,18 @@ Result<void> compare_streams(const EntryStream& before, const EntryStream& now,
 std::optional<Entry> agreed_after_run(const Entry* agreed, const Entry* sent, const Entry* now) {
   if (!sent) {
     // Not there when the run began: the run has deleted it at the target, or it is newer than the run.
+    mark(Mark::kNewSinceRunBegan);
     return std::nullopt;
   }
   // Deleted meanwhile: the run may have carried it over, so the deletion is what has not been mirrored.
-  if (!now) return *sent;
+  if (!now) {
+    mark(Mark::kDeletedDuringRun);
+    return *sent;
+  }
   if (same_state(*sent, *now)) return *sent;
   // Changed meanwhile: the run may have carried over either version, or a mixture. The older record stands,
   // and the entry counts as not mirrored until the next run.
+  mark(Mark::kChangedDuringRun);
   return agreed ? std::optional<Entry>(*agreed) : std::nullopt;
 }
 

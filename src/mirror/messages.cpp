@@ -5,6 +5,7 @@
 #include <array>
 #include <boost/json.hpp>
 
+#include "base/mark.hpp"
 #include "mirror/escape.hpp"
 
 namespace clusterd::mirror {
@@ -23,6 +24,11 @@ std::optional<E> from_name(const std::array<std::string_view, N>& names, std::st
     if (names.at(i) == name) return static_cast<E>(i);
   }
   return std::nullopt;
+}
+
+tl::unexpected<Error> refuse(Code code, std::string what) {
+  mark(Mark::kMessageRefused);
+  return fail(code, std::move(what));
 }
 
 // Reads members and remembers whether one was missing or of the wrong kind.
@@ -53,12 +59,12 @@ class Reader {
 };
 
 Result<json::object> parse_object(std::string_view line) {
-  if (line.size() > kMaxMessage) return fail(Code::kCorrupt, "the message is too long");
+  if (line.size() > kMaxMessage) return refuse(Code::kCorrupt, "the message is too long");
   boost::system::error_code error;
   json::parse_options options;
   options.max_depth = 4;
   json::value value = json::parse({line.data(), line.size()}, error, {}, options);
-  if (error || !value.is_object()) return fail(Code::kCorrupt, "the message is not a JSON object");
+  if (error || !value.is_object()) return refuse(Code::kCorrupt, "the message is not a JSON object");
   return std::move(value.get_object());
 }
 
@@ -115,7 +121,7 @@ Result<std::variant<MirrorOrder, Cancel>> parse_order(const Config& config, std:
   Reader in(*object);
   if (object->contains("cancel")) {
     const auto id = find_service(config, in.text("cancel"));
-    if (!id) return fail(Code::kRefused, "the order names no service of this configuration");
+    if (!id) return refuse(Code::kRefused, "the order names no service of this configuration");
     return Cancel{*id};
   }
   const auto kind = from_name<Kind>(kKinds, in.text("order"));
@@ -124,7 +130,7 @@ Result<std::variant<MirrorOrder, Cancel>> parse_order(const Config& config, std:
   MirrorOrder order;
   order.epoch.value = in.number("epoch");
   order.confirmed = in.flag("confirmed");
-  if (!in.ok() || !kind || !mirror) return fail(Code::kRefused, "the order is incomplete");
+  if (!in.ok() || !kind || !mirror) return refuse(Code::kRefused, "the order is incomplete");
   order.kind = *kind;
   order.service = *service;
   order.mirror = *mirror;
@@ -148,7 +154,7 @@ Result<MirrorReport> parse_report(const Config& config, std::string_view line) {
   r.lost = in.number("lost");
   r.backup_set = in.text("backup_set");
   r.detail = in.text("detail");
-  if (!in.ok() || !outcome || !kind || !mirror) return fail(Code::kCorrupt, "the report is incomplete");
+  if (!in.ok() || !outcome || !kind || !mirror) return refuse(Code::kCorrupt, "the report is incomplete");
   r.outcome = *outcome;
   r.kind = *kind;
   r.service = *service;

@@ -18,6 +18,11 @@
 //   $ expect SERVICE NODE|none        who answers for the service now
 //
 // Everything else is a comment or an expected line. A violation of "one active" fails any transcript.
+//
+//   run_scripts [--update] [--canary NAME] [--marks FILE] FILE…
+//
+// --canary breaks one rule of the core (base/canary.hpp): transcripts then have to fail. --marks appends the
+// marks that the transcripts have reached (base/mark.hpp).
 #include <fmt/format.h>
 
 #include <chrono>
@@ -27,6 +32,8 @@
 #include <memory>
 #include <sstream>
 
+#include "base/canary.hpp"
+#include "sim/marks.hpp"
 #include "sim/world.hpp"
 
 namespace clusterd::sim {
@@ -302,11 +309,25 @@ std::string first_difference(const std::string& is, const std::string& should) {
 
 int main_of(int argc, char** argv) {
   bool update = false;
+  std::string marks;
   int failed = 0;
   for (int i = 1; i < argc; ++i) {
     const std::string file = argv[i];
     if (file == "--update") {
       update = true;
+      continue;
+    }
+    if (file == "--marks" && i + 1 < argc) {
+      marks = argv[++i];
+      continue;
+    }
+    if (file == "--canary" && i + 1 < argc) {
+      const auto canary = canary_by_name(argv[++i]);
+      if (!canary) {
+        std::cerr << argv[i] << ": no such canary\n";
+        return 2;
+      }
+      set_canary(*canary);
       continue;
     }
     std::ifstream in(file);
@@ -327,6 +348,10 @@ int main_of(int argc, char** argv) {
       std::cerr << file << ":\n" << trouble;
       ++failed;
     }
+  }
+  if (!marks.empty() && !append_marks(marks)) {
+    std::cerr << marks << ": cannot be written\n";
+    ++failed;
   }
   return failed == 0 ? 0 : 1;
 }
