@@ -30,8 +30,15 @@ class View {
     return value_->get_double();
   }
   [[nodiscard]] uint64_t count() const {
+    if (value_ != nullptr && value_->is_uint64()) return value_->get_uint64();
+    if (value_ != nullptr && value_->is_int64()) {
+      return value_->get_int64() > 0 ? static_cast<uint64_t>(value_->get_int64()) : 0;
+    }
     const auto n = number();
-    return n && *n > 0 ? static_cast<uint64_t>(*n) : 0;
+    if (!n || !(*n > 0)) return 0;
+    // What no 64 bits hold is shown as the most that they do.
+    constexpr double kTooMuch = 18446744073709551616.0;
+    return *n < kTooMuch ? static_cast<uint64_t>(*n) : UINT64_MAX;
   }
   template <class Visit>
   void each(Visit visit) const {  // elements of an array

@@ -34,6 +34,12 @@ size_t utf8_length(std::string_view s) {
   return n;
 }
 
+// Length of the character at the start of `s` that stands for itself, 0 if it has to be escaped.
+size_t plain_length(std::string_view s) {
+  const auto c = static_cast<uint8_t>(s[0]);
+  return c < 0x20 || c == 0x7F ? 0 : utf8_length(s);
+}
+
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -47,7 +53,7 @@ std::string escape(std::string_view bytes) {
   out.reserve(bytes.size());
   for (size_t i = 0; i < bytes.size();) {
     const auto c = static_cast<uint8_t>(bytes[i]);
-    const size_t n = c < 0x20 || c == 0x7F ? 0 : utf8_length(bytes.substr(i));
+    const size_t n = plain_length(bytes.substr(i));
     if (c == '\\') {
       out += "\\\\";
       ++i;
@@ -69,7 +75,10 @@ std::optional<std::string> unescape(std::string_view text) {
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] != '\\') {
-      out += text[i];
+      const size_t n = plain_length(text.substr(i));
+      if (n == 0) return std::nullopt;
+      out.append(text, i, n);
+      i += n - 1;
       continue;
     }
     if (i + 1 < text.size() && text[i + 1] == '\\') {

@@ -82,7 +82,9 @@ class Reader {
   std::string text() const {
     if (!value_.is_string() || value_.get_string().size() > kMaxText)
       wrong(path_ + " is not a text of this kind");
-    return std::string(value_.get_string());
+    std::string text(value_.get_string());
+    if (clean_utf8(text, kMaxText) != text) wrong(path_ + " holds characters that are never written");
+    return text;
   }
   template <class Each>
   void list(size_t limit, Each each) const {
@@ -160,7 +162,7 @@ std::string encode_state(const StateFile& file) {
                           {"peer_faulty", file.rest.peer_faulty},
                           {"takeovers", takeovers},
                           {"notice_sequence", file.rest.notice_sequence},
-                          {"kernel_boot_id", file.kernel_boot_id}};
+                          {"kernel_boot_id", clean_utf8(file.kernel_boot_id, kMaxText)}};
   const std::string text = json::serialize(body);
   return std::string(kHead) + checksum(text) + std::string(kMiddle) + text + std::string(kTail);
 }

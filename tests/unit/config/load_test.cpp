@@ -168,6 +168,17 @@ TEST(Load, SurvivesWhatTheParserItselfDoesNotExpect) {
   EXPECT_THAT(files.complaints(), HasSubstr("cluster.toml:9:1: syntax error: the line makes no sense"));
 }
 
+// toml++ believes that its test for odd blanks is never asked about these letters.
+TEST(Load, LettersOfOtherLanguagesAreNoBlanksAndNoKeys) {
+  for (const char* key : {"gr\xc3\xb6\xc3\x9f"
+                          "e = 1",
+                          "\xd0\xb6 = 1", "a\xca\x9e = 1", "x = \"\"\"a\\ \xc3\xa4\"\"\""}) {
+    Files files;
+    files.change("cluster.toml", "relay = \"auto\"", key);
+    EXPECT_THAT(files.complaints(), HasSubstr("cluster.toml:5:")) << key;
+  }
+}
+
 TEST(Load, FollowsSymbolicLinksToFiles) {
   Files files;
   files.write("elsewhere", "units = [\"cron.service\"]\naddresses = [\"192.168.1.77/24\"]\n");

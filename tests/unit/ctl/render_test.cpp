@@ -59,6 +59,18 @@ TEST(RenderStatus, ClusterThatNeedsHelp) {
   EXPECT_EQ(alarms(read("trouble.json")).size(), 6U);
 }
 
+TEST(RenderStatus, NumbersThatNoProgramOfOursWrites) {
+  for (const char* number :
+       {"1e300", "-1e300", "-1", "18446744073709551615", "18446744073709551616", "1.5"}) {
+    const std::string json = std::string("{\"services\":[{\"name\":\"web\",\"epoch\":") + number + "}]}";
+    EXPECT_THAT(render_status(json, Look{}), HasSubstr("web")) << number;
+  }
+  EXPECT_THAT(render_status(R"({"services":[{"name":"web","epoch":9007199254740993}]})", Look{}),
+              HasSubstr(" 9007199254740993"));
+  EXPECT_THAT(render_status(R"({"services":[{"name":"web","epoch":1e300}]})", Look{}),
+              HasSubstr(" 18446744073709551615"));
+}
+
 TEST(RenderStatus, ColoursOnlyWhereWanted) {
   EXPECT_THAT(render_status(read("trouble.json"), Look{false, 100}), Not(HasSubstr("\033")));
   EXPECT_THAT(render_status(read("trouble.json"), Look{true, 100}), HasSubstr("\033[1;31m!! "));

@@ -37,9 +37,11 @@ TEST(Escape, GivesBackEveryByte) {
 }
 
 TEST(Escape, RefusesWhatItCannotHaveWritten) {
-  for (const char* text : {"\\", "\\x", "\\x0", "\\x00", "\\xG1", "\\xAB", "\\n", "a\\"}) {
+  for (const char* text : {"\\", "\\x", "\\x0", "\\x00", "\\xG1", "\\xAB", "\\n", "a\\", "a\nb", "\x7f",
+                           "\xff", "\xc3", "\xc2\x9b"}) {
     EXPECT_FALSE(unescape(text)) << text;
   }
+  EXPECT_FALSE(unescape(std::string_view("a\0b", 3)));
 }
 
 TEST(Escape, ReadsRsyncsOctal) {
