@@ -226,6 +226,8 @@ Result<uint64_t> prepare_set(const SetPlace& place, const MirrorConfig& config, 
 Result<BackupReport> close_set(const SetPlace& place, bool last) {
   auto set = read_set(place.state_dir, place.service, place.name);
   if (!set) return tl::unexpected(set.error());
+  // What the report will say is kept must be there after a power cut.
+  if (auto ok = sync_file_systems({place.files()}); !ok) return tl::unexpected(ok.error());
   auto known = read_candidates(place.candidates());
   if (!known) return tl::unexpected(known.error());
   BackupReport report;

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <set>
 #include <sstream>
 
 #include "mirror/escape.hpp"
@@ -74,6 +75,24 @@ Result<void> make_directories(const std::string& path, mode_t mode) {
 Result<void> sync_directory(const std::string& path) {
   Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid() || ::fsync(fd.get()) != 0) return fail(Code::kUncertain, errno_text("cannot sync", path));
+  return {};
+}
+
+Result<void> sync_file_systems(const std::vector<std::string>& paths) {
+  std::set<dev_t> done;
+  for (std::string path : paths) {
+    // What is no directory (any more) is on the file system of its parent.
+    Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    while (!fd.valid() && path.size() > 1) {
+      path.resize(std::max<size_t>(path.rfind('/'), 1));
+      fd = Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    }
+    struct stat info {};
+    if (!fd.valid() || ::fstat(fd.get(), &info) != 0)
+      return fail(Code::kUncertain, errno_text("cannot sync the file system of", path));
+    if (done.insert(info.st_dev).second && ::syncfs(fd.get()) != 0)
+      return fail(Code::kUncertain, errno_text("cannot sync the file system of", path));
+  }
   return {};
 }
 

@@ -37,6 +37,10 @@ class Fd {  // owns a descriptor
 [[nodiscard]] Result<std::string> read_whole_file(const std::string& path, size_t limit);
 [[nodiscard]] Result<void> make_directories(const std::string& path, mode_t mode);
 [[nodiscard]] Result<void> sync_directory(const std::string& path);
+// Makes durable whatever was written, renamed or deleted on the file systems that hold these paths (of a path
+// that does not exist, on the one that would hold it). Waits for the disk; other programs' writes there are
+// waited for, too.
+[[nodiscard]] Result<void> sync_file_systems(const std::vector<std::string>& paths);
 
 // A file that is either wholly there after commit(), also after a power cut, or not at all.
 class DurableFile {

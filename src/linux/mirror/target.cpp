@@ -256,6 +256,10 @@ int receive(const Config& config, const MirrorPaths& paths, const ReceiveOptions
   }
   const int code = run_rsync(rsync_options, *folders, errors_path(paths, options));
   if (code != 0 && code != 24) return code;
+  // rsync has synced the contents, not the names: without this a power cut could take back a run that was
+  // reported, and leave a manifest that says otherwise.
+  folders->insert(folders->end(), now.mounts.begin(), now.mounts.end());
+  if (auto ok = sync_file_systems(*folders); !ok) return give_up(ok.error());
   if (auto ok = record_received(paths, options, mirror_config); !ok) return give_up(ok.error());
   return code;
 }

@@ -55,6 +55,8 @@ class Disk:
         self._lies = lies
         self._lock = threading.Lock()
         self._off = False
+        self._writes_left = None
+        self.off = threading.Event()  # it has gone off by itself
         self.flush_seconds = 0.0
         with contextlib.suppress(FileNotFoundError):
             os.unlink(socket_path)
@@ -64,6 +66,11 @@ class Disk:
         self._listener.listen(1)
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
+
+    def power_off_after(self, writes):
+        """Goes off by itself in the middle of the guest's writing: with that many more requests taken in."""
+        with self._lock:
+            self._writes_left = writes
 
     def power_off(self):
         """From now on nothing is taken in, done or answered."""
@@ -100,6 +107,8 @@ class Disk:
             self._cache.clear()
             self._view[:] = self._image
             self._off = False
+            self._writes_left = None
+            self.off.clear()
             del self._threads[1:]
         return how, unflushed, lost
 
@@ -179,6 +188,12 @@ class Disk:
             elif kind == _WRITE:
                 self._view[offset:offset + length] = data
                 self._cache.append((offset, data, bool(flags & _FUA) and not self._lies))
+                if self._writes_left is not None:
+                    self._writes_left -= 1
+                    if self._writes_left <= 0:
+                        self._off = True
+                        self.off.set()
+                        return False
             elif kind == _FLUSH:
                 self._flush()
             else:

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <string_view>
 
 namespace clusterd::machine {
 
@@ -32,7 +33,9 @@ uint64_t number(const char* name) { return std::strtoull(parameter(name).c_str()
 
 int main(int argc, char** argv) {
   using namespace clusterd::machine;
+  if (std::string_view(argv[0]).ends_with("ssh")) run_ssh(argc, argv);
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "state") run_state();
+  if (what == "mirror") run_mirror_target();
   give_up("unknown campaign " + what);
 }

@@ -24,4 +24,19 @@ void tell(const std::string& line);                 // to the outside
 //   durable V            the store has reported version V as durable
 [[noreturn]] void run_state();
 
+// Mirror runs from a source in memory to the files on the disk, without end (power-cut --what mirror). Every
+// third run is a failover: the service writes on the target, and a resync takes that back. After the start
+// and after each resync it is told what is there:
+//   scan … scanned           everything between them:
+//   file MTIME PATH WHAT     a file of the target; WHAT as in content.hpp
+//   set NAME complete|open LOST; kept NAME MTIME PATH WHAT; lost NAME CHANGE PATH     backup sets
+//   agreed MTIME PATH SIZE; no-manifest; bad-manifest WHY     the target's manifest
+// and on the way:
+//   epoch E, local L PATH, local-delete PATH, local-end L     the service has written on the target, durably
+//   begin N run|resync; done N LOST SET; failed N WHY         a run
+//   purge NAME               the administrator lets go of a set
+[[noreturn]] void run_mirror_target();
+// The `ssh` between source and target.
+[[noreturn]] void run_ssh(int argc, char** argv);
+
 }  // namespace clusterd::machine

@@ -15,7 +15,10 @@ class StateStore:
     """What a campaign needs of its subject: disks, the initramfs, and a judge of the lines."""
 
     modules = ()
-    waiting = "durable"  # the lines after which a cut is most telling
+    waiting = ("durable",)  # promises: a cut right after one is most telling
+    working = ()  # after these something takes a while
+    mean_lines = 20  # of these kinds before the cut
+    mean_writes = 100  # before the cut
 
     def __init__(self, folder, build):
         self._build = build

@@ -95,6 +95,18 @@ TEST_F(Resync, ReportsExactlyWhatHadNotBeenMirroredAndKeepsIt) {
   EXPECT_EQ(list_backups(state(0))->size(), 1u);
 }
 
+TEST_F(Resync, TheBackupSetIsDurableBeforeItsReport) {
+  fail_over();
+  const auto report = resync();
+  ASSERT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  const auto calls = nodes->syncs(0);
+  const std::string set = nodes->path("state/backups/web/" + report.backup_set);
+  const auto at = [&](const std::string& what) { return std::find(calls.begin(), calls.end(), what); };
+  const auto reported = at("rename " + set + "/report.json");
+  ASSERT_NE(reported, calls.end());
+  EXPECT_LT(at("syncfs " + set + "/files"), reported);
+}
+
 TEST_F(Resync, APlainRunTowardsTheLastSourceBecomesOne) {
   fail_over();
   const auto report = nodes->run(1, "data", Kind::kRun, 3);

@@ -223,10 +223,13 @@ void TwoNodes::enter(int node) const {
 void TwoNodes::start_sshd(int node) {
   const std::string own = fmt::format("{}/{}", root, kNames[node]);
   const std::string public_key = read_file(root + "/key.pub");
-  write_file(own + "/authorized_keys",
-             fmt::format("command=\"{} --config-dir {}/config --state-dir {} --run-dir {} --node {} "
-                         "receive-shell\",restrict {}",
-                         MIRROR_PROGRAM, root, path("state"), path("run"), kNames[node], public_key));
+  write_file(
+      own + "/authorized_keys",
+      fmt::format("command=\"env LD_PRELOAD={} ASAN_OPTIONS=verify_asan_link_order=0 SYNC_LOG={}/sync.log "
+                  "{} --config-dir {}/config --state-dir {} --run-dir {} --node {} "
+                  "receive-shell\",restrict {}",
+                  SYNC_LOGGER, own, MIRROR_PROGRAM, root, path("state"), path("run"), kNames[node],
+                  public_key));
   std::ofstream(root + "/known_hosts", std::ios::app) << fmt::format(
       "[10.99.1.{0}]:2222,[10.99.2.{0}]:2222 {1}", node + 1, read_file(root + "/host_key.pub"));
   int ready[2];
@@ -303,6 +306,13 @@ MirrorReport TwoNodes::run(int node, const std::string& mirror, MirrorReport::Ki
   auto report = clusterd::mirror::parse_report(config(node), {text, static_cast<size_t>(n > 1 ? n - 1 : 0)});
   EXPECT_TRUE(report.has_value());
   return report.value_or(MirrorReport{});
+}
+
+std::vector<std::string> TwoNodes::syncs(int node) const {
+  std::istringstream text(read_file(fmt::format("{}/{}/sync.log", root, kNames[node])));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(line);
+  return lines;
 }
 
 std::string TwoNodes::differences(const std::string& inside) {

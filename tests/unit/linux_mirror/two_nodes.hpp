@@ -59,6 +59,9 @@ class TwoNodes {
   [[nodiscard]] pid_t sshd_pid(int node) const { return sshd_.at(static_cast<size_t>(node)); }
   void enter(int node) const;  // for children that the test makes itself
 
+  // What the node did as a target, in order: "rename TO" and "syncfs PATH" of clusterd-mirror and rsync.
+  [[nodiscard]] std::vector<std::string> syncs(int node) const;
+
   // rsync's own judgement of two folders: what it would still have to do. Empty if they are the same.
   std::string differences(const std::string& inside);
 
