@@ -48,6 +48,9 @@ def private_files(spec):
     if os.path.isdir("/root/.ssh"):  # nobody's own ssh settings may change a test
         os.makedirs(disk + "/root-ssh", mode=0o700, exist_ok=True)
         mount(disk + "/root-ssh", "/root/.ssh", None, MS_BIND)
+    for name in (".bashrc", ".bash_profile", ".profile", ".zshenv"):  # nor what a login shell does before ssh's command
+        if os.path.isfile("/root/" + name):
+            mount("/dev/null", "/root/" + name, None, MS_BIND)
     for folder in ("/etc/cluster.d", "/var/lib/clusterd"):
         os.makedirs(folder, mode=0o700, exist_ok=True)
     mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
