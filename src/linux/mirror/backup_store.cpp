@@ -135,7 +135,9 @@ Result<std::vector<std::string>> names_in(const std::string& folder) {
   return names;
 }
 
-Result<void> close_open_sets(const SetPlace& place) {
+// Returns the reports of those that hold anything.
+Result<std::vector<BackupReport>> close_open_sets(const SetPlace& place) {
+  std::vector<BackupReport> reports;
   auto names = names_in(place.state_dir + "/backups/" + place.service);
   if (!names) return tl::unexpected(names.error());
   for (const auto& name : *names) {
@@ -143,9 +145,11 @@ Result<void> close_open_sets(const SetPlace& place) {
     if (!set || set->mirror != place.mirror || set->complete) continue;
     SetPlace open = place;
     open.name = name;
-    if (auto closed = close_set(open, false); !closed) return tl::unexpected(closed.error());
+    auto closed = close_set(open, false);
+    if (!closed) return tl::unexpected(closed.error());
+    if (!closed->set.name.empty()) reports.push_back(std::move(*closed));
   }
-  return {};
+  return reports;
 }
 
 }  // namespace
@@ -200,9 +204,14 @@ mirror::EntryStream files_in_set(const std::string& files_folder) {
   };
 }
 
-Result<uint64_t> prepare_set(const SetPlace& place, const MirrorConfig& config, const BackupSet& set) {
+Result<PreparedSet> prepare_set(const SetPlace& place, const MirrorConfig& config, const BackupSet& set) {
   if (auto ok = make_directories(place.state_dir + "/mirror", 0700); !ok) return tl::unexpected(ok.error());
-  if (auto ok = close_open_sets(place); !ok) return tl::unexpected(ok.error());
+  auto closed = close_open_sets(place);
+  if (!closed) return tl::unexpected(closed.error());
+  // A second pass into the same set would overwrite what the first one has kept.
+  if (read_set(place.state_dir, place.service, place.name)) {
+    return fail(Code::kRetry, fmt::format("there is a backup set {} already", place.name));
+  }
   auto known = read_candidates(place.candidates());
   if (!known && known.error().code != Code::kCorrupt) return tl::unexpected(known.error());
   CandidateList list;
@@ -220,7 +229,7 @@ Result<uint64_t> prepare_set(const SetPlace& place, const MirrorConfig& config, 
   if (auto ok = write_set(place.state_dir, set); !ok) return tl::unexpected(ok.error());
   if (auto ok = sync_directory(place.state_dir + "/backups/" + place.service); !ok)
     return tl::unexpected(ok.error());
-  return list.items.size();
+  return PreparedSet{list.items.size(), std::move(*closed)};
 }
 
 Result<BackupReport> close_set(const SetPlace& place, bool last) {

@@ -3,12 +3,14 @@
 // A resync has three steps here, each a call of clusterd-mirror over ssh:
 //   losses   prepare_set: what has changed here since the last mirror run is written down (the candidates)
 //   receive  rsync writes, and moves what it overwrites or deletes to files/
+//            (losses and receive come once more, with a new set, if files vanished from the source meanwhile)
 //   finish   close_set: a candidate that is not as it was any more was taken back: the loss report
 // If a resync breaks off, the next one closes the open set first and goes on with the candidates that are
 // left, so that every loss is listed exactly once.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "linux/mirror/backups.hpp"
 #include "linux/mirror/files.hpp"
@@ -28,9 +30,14 @@ struct SetPlace {
 // "20261122T181500Z-e7-data"
 [[nodiscard]] std::string new_set_name(int64_t now_unix, uint64_t epoch, const std::string& mirror);
 
-// Closes what an earlier attempt left open, writes the candidates down and creates the set. Returns their
-// number.
-Result<uint64_t> prepare_set(const SetPlace& place, const MirrorConfig& mirror, const BackupSet& set);
+struct PreparedSet {
+  uint64_t candidates = 0;
+  std::vector<BackupReport> closed;  // of earlier attempts, or passes, of the same resync
+};
+
+// Closes what an earlier attempt left open, writes the candidates down and creates the set. A name that
+// exists already is refused (kRetry).
+Result<PreparedSet> prepare_set(const SetPlace& place, const MirrorConfig& mirror, const BackupSet& set);
 
 // Final report of the set. An empty one is removed (`report.set.name` is empty then). `last`: the resync
 // ended well, the candidates are dealt with.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <set>
 #include <thread>
 
 #include "linux/mirror/backup_json.hpp"
@@ -27,6 +28,9 @@ using Kind = MirrorReport::Kind;
 
 constexpr size_t kMaxErrorLines = 200;
 constexpr int kSshFailed = 255;
+constexpr int kVanished = 24;   // rsync: files of its list were gone when their turn came
+constexpr int kMaxPasses = 10;  // of a resync
+constexpr size_t kMaxVanished = 100'000;
 
 // "clusterd-mirror[77]: reason" of the target; 0 if there is no such line.
 struct TargetWord {
@@ -54,8 +58,13 @@ struct CallResult {
   int exit_code = 0;
   std::vector<std::string> output;  // remote calls only
   std::vector<std::string> errors;
+  std::set<std::string> vanished;  // rsync's lines about them
   TargetWord target;
 };
+
+bool is_vanished_line(std::string_view line) {
+  return line.substr(0, 19) == "file has vanished: " || line.substr(0, 24) == "directory has vanished: ";
+}
 
 class Run {
  public:
@@ -188,6 +197,8 @@ class Run {
     };
     auto on_error = [&](std::string_view line) {  // rsync writes everything here (--stderr=all)
       if (auto item = is_rsync ? mirror::parse_item(line) : std::nullopt) return on_item(*item);
+      if (is_rsync && is_vanished_line(line) && out.vanished.size() < kMaxVanished)
+        out.vanished.emplace(line);
       if (out.errors.size() < kMaxErrorLines) out.errors.emplace_back(line);
     };
     auto code = run_child(command, control_, on_output, on_error);
@@ -290,7 +301,7 @@ class Run {
   }
 
   Result<void> finished(CallResult out) {
-    if (out.exit_code == 24) {  // files vanished while they were copied: the next run sees to them
+    if (out.exit_code == kVanished) {  // files vanished while they were copied: the next run sees to them
       report_.detail = "some files vanished during the run";
       out.exit_code = 0;
     }
@@ -304,28 +315,60 @@ class Run {
     return judge(out);
   }
 
+  // A file that vanishes between rsync's list and its own turn leaves the target's version where it is, and
+  // the next plain run would delete that without a copy. Therefore a resync ends only when no file has
+  // vanished in every one of its passes: then each was either copied, or deleted there with a copy in a
+  // backup set.
   Result<void> resync() {
-    const std::string set = new_set_name(::time(nullptr), order_.epoch.value, mirror_.name);
+    std::set<std::string> missed;  // by all passes so far
+    for (int pass = 1; pass <= kMaxPasses; ++pass) {
+      std::string set = new_set_name(::time(nullptr), order_.epoch.value, mirror_.name);
+      if (pass > 1)
+        set += fmt::format(".{}", pass);  // what is kept in a set is never overwritten by a later pass
+      auto out = resync_pass(set);
+      if (!out) return tl::unexpected(out.error());
+      if (pass == 1) missed = out->vanished;
+      std::erase_if(missed, [&](const std::string& line) { return !out->vanished.contains(line); });
+      const bool unknown = out->exit_code == kVanished && out->vanished.empty();
+      if (missed.empty() && !unknown) return finish_resync(set);
+      if (control_.cancelled()) return fail(Code::kRetry, "cancelled");
+    }
+    return fail(Code::kRetry, "files vanish again and again while they are copied");
+  }
+
+  Result<CallResult> resync_pass(const std::string& set) {
     const std::string& self = config_.node(config_.self).name;
     const CallResult opened = call_mirror(remote("losses", set) + " --from " + self);
-    if (auto ok = judge(opened); !ok) return ok;
+    if (auto ok = judge(opened); !ok) return tl::unexpected(ok.error());
     if (opened.output.size() < 2 || opened.output[1].empty() || opened.output[1][0] != '/') {
       return fail(Code::kRetry, fmt::format("{} did not say where its backup set is", target_));
     }
-    if (auto ok = finished(rsync_to_peer(set, opened.output[1])); !ok) return ok;
+    for (size_t i = 2; i < opened.output.size(); ++i) {
+      if (auto ok = take_report(opened.output[i]); !ok) return tl::unexpected(ok.error());
+    }
+    CallResult out = rsync_to_peer(set, opened.output[1]);
+    if (auto ok = finished(out); !ok) return tl::unexpected(ok.error());
+    return out;
+  }
+
+  Result<void> finish_resync(const std::string& set) {
     const CallResult closed = call_mirror(remote("finish", set));
     if (auto ok = judge(closed); !ok) return ok;
-    auto report = closed.output.empty() ? Result<BackupReport>(fail(Code::kCorrupt, "no report"))
-                                        : parse_report_json(closed.output[0]);
-    if (!report) return fail(Code::kRetry, fmt::format("the loss report of {} cannot be read", target_));
-    report_.backed_up = report->set.files;
-    report_.lost = report->set.lost;
-    report_.backup_set = mirror::is_safe_name(report->set.name) ? report->set.name : "";
     for (const auto& line : closed.errors) {
       if (line.compare(0, 17, "clusterd-mirror: ") == 0)
         report_.detail += (report_.detail.empty() ? "" : "; ") + line.substr(17);
     }
-    if (report_.backup_set.empty()) return {};
+    return take_report(closed.output.empty() ? "" : closed.output[0]);
+  }
+
+  // The loss report of one set, as the target prints it.
+  Result<void> take_report(const std::string& line) {
+    auto report = parse_report_json(line);
+    if (!report) return fail(Code::kRetry, fmt::format("the loss report of {} cannot be read", target_));
+    report_.backed_up += report->set.files;
+    report_.lost += report->set.lost;
+    if (!mirror::is_safe_name(report->set.name)) return {};
+    report_.backup_set = report->set.name;
     if (auto ok = make_directories(paths_.state_dir + "/reports", 0700); !ok) return ok;
     return write_durably(
         fmt::format("{}/reports/{}.{}.json", paths_.state_dir, service_.name, report_.backup_set),

@@ -213,6 +213,12 @@ Result<void> record_received(const MirrorPaths& paths, const ReceiveOptions& opt
   return file.commit();
 }
 
+// For the source: the set's folder itself says what it holds.
+void print_brief(BackupReport report) {
+  report.files.clear();
+  std::printf("%s\n", to_json(report).c_str());
+}
+
 }  // namespace
 
 int receive(const Config& config, const MirrorPaths& paths, const ReceiveOptions& options,
@@ -260,6 +266,8 @@ int receive(const Config& config, const MirrorPaths& paths, const ReceiveOptions
   // reported, and leave a manifest that says otherwise.
   folders->insert(folders->end(), now.mounts.begin(), now.mounts.end());
   if (auto ok = sync_file_systems(*folders); !ok) return give_up(ok.error());
+  // What a resync has brought is agreed on only when all of it is done: see finish().
+  if (resync) return code;
   if (auto ok = record_received(paths, options, mirror_config); !ok) return give_up(ok.error());
   return code;
 }
@@ -279,11 +287,12 @@ int losses(const Config& config, const MirrorPaths& paths, const ReceiveOptions&
   set.why = fmt::format("resync from {} at epoch {}", from, options.epoch);
   set.created_unix = ::time(nullptr);
   set.created = utc_text(set.created_unix, "%Y-%m-%dT%H:%M:%SZ");
-  auto count = prepare_set(set_place(paths, options), *entrance.place.mirror, set);
-  if (!count) return give_up(count.error());
+  auto prepared = prepare_set(set_place(paths, options), *entrance.place.mirror, set);
+  if (!prepared) return give_up(prepared.error());
   // The folder is the target's own choice; the source hands it to rsync as it is.
-  std::printf("{\"candidates\":%llu}\n%s\n", static_cast<unsigned long long>(*count),
+  std::printf("{\"candidates\":%llu}\n%s\n", static_cast<unsigned long long>(prepared->candidates),
               set_place(paths, options).files().c_str());
+  for (BackupReport& report : prepared->closed) print_brief(std::move(report));
   return 0;
 }
 
@@ -291,11 +300,10 @@ int finish(const Config& config, const MirrorPaths& paths, const ReceiveOptions&
   if (!mirror::is_safe_name(options.backup_set)) return give_up(kExitRefused, "not a backup set's name");
   Entrance entrance;
   if (const int code = enter(config, paths, options, entrance); code != 0) return code;
+  if (auto ok = record_received(paths, options, *entrance.place.mirror); !ok) return give_up(ok.error());
   auto report = close_set(set_place(paths, options), true);
   if (!report) return give_up(report.error());
-  BackupReport brief = *report;
-  brief.files.clear();
-  std::printf("%s\n", to_json(brief).c_str());
+  print_brief(std::move(*report));
   for (const auto& sentence : expire_backups(paths.state_dir, config, ::time(nullptr)).waiting) {
     std::fprintf(stderr, "clusterd-mirror: %s\n", sentence.c_str());
   }

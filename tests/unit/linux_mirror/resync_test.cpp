@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "linux/mirror/backups.hpp"
 #include "two_nodes.hpp"
@@ -167,6 +168,50 @@ TEST_F(Resync, GoesOnAfterABrokenAttemptAndListsEachLossOnce) {
   }
   EXPECT_EQ(all, (std::multiset<std::string>{"changed edited", "changed both edited", "created created",
                                              "created odd \\xff name", "deleted deleted"}));
+}
+
+// rsync has "vanishing" on its list, but when its turn comes it is gone from the source: serv1 keeps its own
+// version for the moment. The next plain run, which keeps nothing, must not be the one that deletes it.
+TEST_F(Resync, AFileThatVanishesFromTheSourceMeanwhileIsKeptAllTheSame) {
+  fail_over();
+  write_file(a("vanishing"), "serv1's own");
+  write_file(b("vanishing"), "serv2's own, and longer");
+  write_file(b("a big one"), "");
+  fs::resize_file(b("a big one"), 100'000'000);  // keeps rsync busy before it comes to "vanishing"
+  std::thread remover([&] {
+    const auto begun = [&] {
+      for (const auto& entry : fs::directory_iterator(nodes->at(0, "data"))) {
+        if (entry.path().filename().string().find("a big one") != std::string::npos) return true;
+      }
+      return false;
+    };
+    for (int i = 0; i < 60'000 && !begun(); ++i) ::usleep(1000);
+    fs::remove(b("vanishing"));
+  });
+  const auto report = resync();
+  remover.join();
+  ASSERT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  const auto run = nodes->run(1, "data", Kind::kRun, 3);
+  ASSERT_EQ(run.outcome, Outcome::kDone) << run.detail;
+  EXPECT_FALSE(exists(a("vanishing")));
+  std::multiset<std::string> all;
+  bool kept = false;
+  const auto sets = list_backups(state(0));
+  ASSERT_TRUE(sets.has_value());
+  for (const auto& set : *sets) {
+    const auto shown = show_backup(state(0), "web", set.name);
+    ASSERT_TRUE(shown.has_value());
+    for (const auto& line : losses(*shown)) all.insert(line);
+    const std::string copy =
+        state(0) + "/backups/web/" + set.name + "/files" + nodes->path("data/") + "vanishing";
+    kept = kept || (exists(copy) && read_file(copy) == "serv1's own");
+  }
+  EXPECT_TRUE(kept);
+  EXPECT_EQ(all,
+            (std::multiset<std::string>{"changed edited", "changed both edited", "created created",
+                                        "created odd \\xff name", "deleted deleted", "created vanishing"}));
+  EXPECT_EQ(report.lost, 6u);
+  EXPECT_EQ(nodes->differences("data"), "");
 }
 
 TEST_F(Resync, WritesNothingIfTheBackupSetCannotBeWritten) {
