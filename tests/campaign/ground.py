@@ -21,7 +21,8 @@ class Ground(Cluster):
                  f'{{ name = "store", run = "/usr/bin/python3 {HERE}/store.py {STORE_PORT} {STORE}", '
                  'stop_timeout = "5s" }']
         super().__init__(profile=profile, client=False, units=options.pop("units", units),
-                         mirror=config_files.mirror_toml(["/srv/web/"], every=every), **options)
+                         mirror=config_files.mirror_toml(["/srv/web/"], every=every, extra=options.pop("mirror_extra", "")),
+                         **options)
         self._traffic_options = [str(seed), str(pause_ms), str(keys), str(max_size)]
         self.traffic = None
         self.journal = None

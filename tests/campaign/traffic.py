@@ -33,17 +33,18 @@ class Traffic:
 
     def run(self):
         print("ready", flush=True)
-        waiting = ""
+        due = time.monotonic()
         while True:
-            readable, _, _ = select.select([sys.stdin], [], [], self._pause if self._going else None)
-            if readable:
-                waiting = sys.stdin.readline()
-                if not waiting:
+            left = max(0.0, due - time.monotonic()) if self._going else None
+            if select.select([sys.stdin], [], [], left)[0]:
+                command = sys.stdin.readline()
+                if not command:
                     return
-                self._going = {"pause": False, "go": True}.get(waiting.strip(), self._going)
+                self._going = {"pause": False, "go": True}.get(command.strip(), self._going)
                 print(json.dumps(dict(self.counts, now=time.monotonic())), flush=True)
-            elif self._going:
+            else:
                 self._one()
+                due = time.monotonic() + self._pause
 
     def _one(self):
         self._next_id += 1
