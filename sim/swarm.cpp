@@ -1,223 +1,193 @@
-// clusterd-sim: random faults against the deterministic world, one seed per run.
+// clusterd-sim: random faults against the simulated cluster, one seed per run.
 //
-//   clusterd-sim [--seed N] [--seeds M] [--profile P] [--verbose]
+//   clusterd-sim [--seed N] [--seeds M] [--profile P] [--jobs J] [--minutes T] [--verbose] [--trace FILE]
+//   clusterd-sim --corpus FILE      the seeds that once found something
 //
-// Each seed first draws which kinds of fault exist at all and how often they come (swarm testing), then lets
-// them happen for a while with "one active" judged after every event, then heals everything and requires that
-// exactly one node serves. Assumption T is kept: whoever sees a host hears what the other sends off it.
+// Prints each seed that finds something, and how fast it went. Exit code 1: something was found.
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include <cstring>
-#include <random>
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <vector>
 
-#include "sim/world.hpp"
+#include "base/canary.hpp"
+#include "sim/campaign.hpp"
+#include "sim/marks.hpp"
 
 namespace clusterd::sim {
 namespace {
 
-class Swarm {
- public:
-  Swarm(uint64_t seed, const std::string& profile, bool verbose)
-      : random_(seed), seed_(seed), verbose_(verbose), mirrored_(draw(2) == 0), world_(make(profile)) {
-    for (auto& weight : weights_) weight = draw(3) == 0 ? 0 : draw(10);
-  }
-
-  // Empty if all went well, else what was found.
-  std::string run() {
-    world_.power_on(NodeId(0));
-    world_.run(std::chrono::milliseconds(draw(3000)));
-    world_.power_on(NodeId(1));
-    world_.run(std::chrono::seconds(3));
-    const unsigned faults = 5 + draw(40);
-    for (unsigned i = 0; i < faults; ++i) {
-      fault();
-      world_.run(std::chrono::milliseconds(draw(4) == 0 ? draw(10000) : draw(1500)));
-      tell();
-      if (!world_.violations().empty()) return world_.violations().front();
-    }
-    return heal();
-  }
-
- private:
-  static constexpr size_t kFaults = 17;
-
-  World make(const std::string& profile) {
-    ServiceConfig web;
-    web.name = "web";
-    web.prefer = NodeId(0);
-    web.link = LinkId(0);
-    web.addresses = {*Prefix::parse("192.168.1.20/24")};
-    web.units.resize(1);
-    web.units.front().name = "web.service";
-    web.hot = draw(4) == 0;
-    web.failback = draw(3) == 0 ? Failback::kAuto : Failback::kManual;
-    if (mirrored_) {
-      MirrorConfig mirror;
-      mirror.name = "1";
-      mirror.paths = {"/srv/"};
-      mirror.every = std::chrono::seconds(5);
-      web.mirrors.push_back(mirror);
-    }
-    std::vector<std::string> hosts{"r1", "r2", "r3"};
-    hosts.resize(1 + draw(3));
-    hosts_ = hosts.size();
-    Config config = make_config(profile, hosts, {web});
-    config.max_takeovers_per_hour = 1000;
-    return World(config);
-  }
-
-  unsigned draw(unsigned below) { return static_cast<unsigned>(random_() % below); }
-  NodeId any_node() { return NodeId(draw(kNodes)); }
-
-  void tell() {
-    for (const auto& line : world_.take_trace()) {
-      if (verbose_) fmt::print("{}\n", line);
-    }
-  }
-  void say(const std::string& text) const {
-    if (verbose_) fmt::print("{:9.4f} FAULT  {}\n", to_seconds(world_.now().time_since_epoch()) - 3600, text);
-  }
-
-  void fault() {
-    unsigned total = 0;
-    for (const unsigned weight : weights_) total += weight;
-    if (total == 0) return;
-    unsigned pick = draw(total);
-    size_t kind = 0;
-    while (pick >= weights_.at(kind)) pick -= weights_.at(kind++);
-    const NodeId node = any_node();
-    const bool flag = draw(2) == 0;
-    const size_t host = draw(static_cast<unsigned>(hosts_));
-    say(fmt::format("kind {} node {} flag {} host {}", kind, node.at() + 1, flag, host + 1));
-    const Machine& m = world_.machine(node);
-    switch (kind) {
-      case 0:
-        return m.powered ? world_.power_off(node) : world_.power_on(node);
-      case 1:
-        return m.node ? world_.kill_daemon(node) : world_.start_daemon(node);
-      case 2:
-        return m.frozen ? world_.thaw(node) : world_.freeze(node);
-      case 3:
-        return m.node ? world_.set_nic(node, flag ? "eth0" : "eth1", draw(2) == 0) : void();
-      case 4:
-        return world_.set_link(LinkId(draw(2)), flag);
-      case 5:
-        return world_.set_host(HostId(host), std::nullopt, flag);
-      case 6:
-        return world_.set_host(HostId(host), node, flag);
-      case 7:
-        return order(node, Command::Kind::kMove);
-      case 8:
-        return order(node, flag ? Command::Kind::kStandby : Command::Kind::kOnline);
-      case 9:
-        return m.node && m.powered ? world_.crash_unit(node, ServiceId(0)) : void();
-      case 10:
-        return world_.set_behaviour(node, ServiceId(0),
-                                    flag           ? Behaviour::kGood
-                                    : draw(2) == 0 ? Behaviour::kFailsToStart
-                                                   : Behaviour::kRefusesToStop);
-      case 11:
-        return world_.set_disk(node, flag);
-      case 12:
-        return world_.set_mirror(flag ? MirrorReport::Outcome::kDone : MirrorReport::Outcome::kFailed);
-      case 13:
-        return order(node, Command::Kind::kPrepareRestart);
-      case 14:
-        return world_.set_one_way(node, flag);
-      case 15:
-        return split();
-      default:
-        return m.powered && !m.node ? world_.start_daemon(node) : void();
-    }
-  }
-
-  // All links are cut, and each reference host is seen by one node at most: the case for which kA + kB > n.
-  void split() {
-    for (size_t l = 0; l < 2; ++l) world_.set_link(LinkId(l), false);
-    for (size_t h = 0; h < hosts_; ++h) {
-      const unsigned seen_by = draw(3);
-      for (size_t i = 0; i < kNodes; ++i) world_.set_host(HostId(h), NodeId(i), seen_by == i);
-    }
-  }
-
-  void order(NodeId node, Command::Kind kind) {
-    if (!world_.machine(node).node) return;
-    Command command;
-    command.kind = kind;
-    if (kind == Command::Kind::kMove) command.service = ServiceId(0);
-    world_.order(node, command);
-  }
-
-  std::string heal() {
-    say("heals");
-    world_.set_mirror(MirrorReport::Outcome::kDone);
-    for (size_t l = 0; l < 2; ++l) world_.set_link(LinkId(l), true);
-    for (size_t h = 0; h < hosts_; ++h) world_.set_host(HostId(h), std::nullopt, true);
-    for (size_t i = 0; i < kNodes; ++i) {
-      const NodeId id(i);
-      world_.set_one_way(id, false);
-      world_.set_disk(id, true);
-      world_.set_behaviour(id, ServiceId(0), Behaviour::kGood);
-      if (!world_.machine(id).powered) world_.power_on(id);
-      if (world_.machine(id).frozen) world_.thaw(id);
-      if (!world_.machine(id).node) world_.start_daemon(id);
-      world_.set_nic(id, "eth0", true);
-      world_.set_nic(id, "eth1", true);
-    }
-    world_.run(std::chrono::seconds(10));
-    for (size_t i = 0; i < kNodes; ++i) {
-      if (!world_.machine(NodeId(i)).node) world_.start_daemon(NodeId(i));  // it was in a clean restart
-      order(NodeId(i), Command::Kind::kOnline);
-    }
-    world_.run(std::chrono::seconds(90));
-    tell();
-    if (!world_.violations().empty()) return world_.violations().front();
-    const size_t active = world_.answering(ServiceId(0)).size();
-    if (active == 1) return "";
-    return fmt::format("{} nodes serve after healing: serv1 {}, serv2 {}", active,
-                       name(world_.role(NodeId(0), ServiceId(0))),
-                       name(world_.role(NodeId(1), ServiceId(0))));
-  }
-
-  std::mt19937_64 random_;
-  uint64_t seed_;
-  bool verbose_;
-  bool mirrored_;
-  size_t hosts_ = 1;
-  World world_;
-  std::array<unsigned, kFaults> weights_{};
+struct Job {
+  uint64_t seed = 0;
+  std::string profile;
 };
 
+struct Total {
+  uint64_t seeds = 0, findings = 0, excused = 0, faults = 0, takeovers = 0;
+  int64_t simulated = 0;  // ns
+  uint64_t hash = 0;
+};
+
+uint64_t seed_under_way = 0;
+
+void on_abort(int) {
+  char line[64];
+  const int length = std::snprintf(line, sizeof line, "seed %llu: an assertion of the core failed\n",
+                                   static_cast<unsigned long long>(seed_under_way));
+  if (::write(STDOUT_FILENO, line, static_cast<size_t>(length)) < 0) ::_exit(3);
+  ::_exit(3);
+}
+
+// Each line: SEED [PROFILE] [# what it found]
+std::vector<Job> read_corpus(const std::string& file, const std::string& profile) {
+  std::vector<Job> out;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    Job job;
+    if (!(words >> job.seed)) continue;
+    if (!(words >> job.profile)) job.profile = profile;
+    out.push_back(job);
+  }
+  return out;
+}
+
+// False: there is no such canary (or the list was asked for).
+bool switch_on(const std::string& canary) {
+  const auto found = canary_by_name(canary);
+  if (found) {
+    set_canary(*found);
+    return true;
+  }
+  for (const CanaryInfo& info : kCanaries) fmt::print("{:24} {:4} {}\n", info.name, info.rule, info.what);
+  return false;
+}
+
+struct Work {
+  size_t first = 0, step = 1;  // every step-th job
+  bool print_hashes = false;
+  double seconds = 0;  // begin no further run after that time; 0: no limit
+  std::string marks;
+};
+
+Total work(const std::vector<Job>& jobs, const Work& share, CampaignOptions options) {
+  std::signal(SIGABRT, on_abort);
+  Total total;
+  const auto begin = std::chrono::steady_clock::now();
+  for (size_t i = share.first; i < jobs.size(); i += share.step) {
+    const double passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (share.seconds > 0 && passed >= share.seconds) break;
+    seed_under_way = jobs.at(i).seed;
+    options.profile = jobs.at(i).profile;
+    if (options.verbose) fmt::print("seed {}\n", seed_under_way);
+    const Outcome outcome = run_seed(jobs.at(i).seed, options);
+    ++total.seeds;
+    total.excused += outcome.excused;
+    total.faults += outcome.faults;
+    total.takeovers += outcome.takeovers;
+    total.simulated += outcome.simulated.count();
+    total.hash ^= outcome.hash * (seed_under_way * 2 + 1);
+    if (share.print_hashes) fmt::print("seed {} hash {:016x}\n", seed_under_way, outcome.hash);
+    if (outcome.finding.empty()) continue;
+    ++total.findings;
+    fmt::print("seed {}: {}\n", seed_under_way, outcome.finding);
+    std::fflush(stdout);
+  }
+  std::fflush(stdout);
+  if (!share.marks.empty() && !append_marks(share.marks)) fmt::print("{} cannot be written\n", share.marks);
+  return total;
+}
+
+void add(Total& sum, const Total& part) {
+  sum.seeds += part.seeds;
+  sum.findings += part.findings;
+  sum.excused += part.excused;
+  sum.faults += part.faults;
+  sum.takeovers += part.takeovers;
+  sum.simulated += part.simulated;
+  sum.hash ^= part.hash;
+}
+
+// One process per job, so that an assertion of the core ends one of them only.
+Total work_in_children(const std::vector<Job>& jobs, unsigned children, const CampaignOptions& options,
+                       const Work& all) {
+  std::vector<std::pair<pid_t, int>> started;
+  for (unsigned i = 0; i < children; ++i) {
+    int ends[2];
+    if (::pipe(ends) != 0) std::abort();
+    std::fflush(stdout);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      const Total total = work(jobs, {i, children, false, all.seconds, all.marks}, options);
+      ::_exit(::write(ends[1], &total, sizeof total) == sizeof total ? 0 : 1);
+    }
+    ::close(ends[1]);
+    started.emplace_back(pid, ends[0]);
+  }
+  Total sum;
+  for (const auto& [pid, pipe] : started) {
+    Total total;
+    if (::read(pipe, &total, sizeof total) == sizeof total) {
+      add(sum, total);
+    } else {
+      ++sum.findings;
+    }
+    ::close(pipe);
+    ::waitpid(pid, nullptr, 0);
+  }
+  return sum;
+}
+
 int run(int argc, char** argv) {
+  CampaignOptions options;
   uint64_t seed = 1;
   uint64_t seeds = 1;
-  std::string profile = "steady";
-  bool verbose = false;
-  for (int i = 1; i < argc; ++i) {
-    const bool more = i + 1 < argc;
-    if (std::strcmp(argv[i], "--seed") == 0 && more) {
-      seed = std::strtoull(argv[++i], nullptr, 10);
-    } else if (std::strcmp(argv[i], "--seeds") == 0 && more) {
-      seeds = std::strtoull(argv[++i], nullptr, 10);
-    } else if (std::strcmp(argv[i], "--profile") == 0 && more) {
-      profile = argv[++i];
-    } else if (std::strcmp(argv[i], "--verbose") == 0) {
-      verbose = true;
-    } else {
-      fmt::print(stderr,
-                 "usage: clusterd-sim [--seed N] [--seeds M] [--profile steady|fast|realtime] [--verbose]\n");
-      return 2;
-    }
+  unsigned children = 1;
+  unsigned minutes = 8;
+  Work all;
+  std::string corpus;
+  std::string canary;
+  CLI::App app{"Random faults against a simulated cluster of two production nodes.", "clusterd-sim"};
+  app.add_option("--seed", seed, "first seed");
+  app.add_option("--seeds", seeds, "how many seeds");
+  app.add_option("--corpus", corpus, "run the seeds that this file names")->check(CLI::ExistingFile);
+  app.add_option("--profile", options.profile, "timing, or \"any\": drawn by each seed")
+      ->check(CLI::IsMember({"any", "steady", "fast", "realtime"}));
+  app.add_option("--minutes", minutes, "simulated minutes of faults per seed")->check(CLI::Range(1U, 600U));
+  app.add_option("--seconds", all.seconds, "begin no further seed after that time");
+  app.add_option("--jobs", children, "processes")->check(CLI::Range(1U, 64U));
+  app.add_option("--trace", options.trace_file, "write the events of the (last) run to this file");
+  app.add_option("--canary", canary, "break this rule of the core (\"list\": print all)");
+  app.add_option("--marks", all.marks, "append the marks that were reached to this file");
+  app.add_flag("--hash", all.print_hashes, "print the hash of each run");
+  app.add_flag("--verbose", options.verbose, "print what the nodes say");
+  CLI11_PARSE(app, argc, argv);
+  options.length = std::chrono::minutes(minutes);
+  if (!canary.empty() && !switch_on(canary)) return 2;
+
+  std::vector<Job> jobs;
+  if (!corpus.empty()) {
+    jobs = read_corpus(corpus, options.profile);
+  } else {
+    for (uint64_t s = seed; s < seed + seeds; ++s) jobs.push_back({s, options.profile});
   }
-  uint64_t failed = 0;
-  for (uint64_t s = seed; s < seed + seeds; ++s) {
-    const std::string found = Swarm(s, profile, verbose).run();
-    if (found.empty()) continue;
-    fmt::print("seed {} ({}): {}\n", s, profile, found);
-    ++failed;
-  }
-  fmt::print("{} passed, {} failed\n", seeds - failed, failed);
-  return failed == 0 ? 0 : 1;
+  const auto begin = std::chrono::steady_clock::now();
+  const Total total =
+      children > 1 ? work_in_children(jobs, children, options, all) : work(jobs, all, options);
+  const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double hours = static_cast<double>(total.simulated) / 3.6e12;
+  fmt::print(
+      "{} seeds, {} findings; {} faults, {} takeovers, {} excused; {:.1f} simulated hours in {:.1f} s "
+      "({:.0f} seeds per minute and process); hash {:016x}\n",
+      total.seeds, total.findings, total.faults, total.takeovers, total.excused, hours, took,
+      static_cast<double>(total.seeds) / took * 60 / children, total.hash);
+  return total.findings == 0 ? 0 : 1;
 }
 
 }  // namespace

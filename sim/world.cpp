@@ -1,3 +1,4 @@
+// Time, machines, faults and the judge's view of the simulated world.
 #include "sim/world.hpp"
 
 #include <fmt/format.h>
@@ -9,14 +10,13 @@
 
 namespace clusterd::sim {
 
-using std::chrono::microseconds;
+using std::chrono::hours;
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 namespace {
-constexpr Duration kHop = microseconds(150);
-constexpr Duration kFsync = milliseconds(2);
-constexpr Duration kUnit = milliseconds(20);
-constexpr Duration kMirror = milliseconds(50);
+constexpr size_t kMostWaiting = 2000;  // events for a daemon that stands still; sockets hold no more
+constexpr size_t kOldStates = 8;
 }  // namespace
 
 Config make_config(const std::string& profile, const std::vector<std::string>& hosts,
@@ -45,33 +45,40 @@ Config make_config(const std::string& profile, const std::vector<std::string>& h
   return config;
 }
 
-World::World(Config config) : config_(std::move(config)) {
-  link_up_.assign(config_.links.size(), true);
-  host_seen_.assign(config_.hosts.size(), {true, true});
+World::World(Config config, uint64_t seed)
+    : config_(std::move(config)),
+      random_(seed),
+      network_(config_.links.size(), config_.hosts.size()),
+      judge_(config_),
+      files_(config_, [this](const std::string& what) { judge_.accuse(now_, what); }) {
+  answered_.assign(config_.services.size(), std::vector<bool>(kNodes, false));
   for (size_t i = 0; i < kNodes; ++i) {
     Machine& m = machines_.at(i);
     for (const auto& link : config_.links) m.nic_up[link.ends.at(i).nic] = true;
     if (const auto& spare = config_.nodes.at(i).redundant_nic) m.nic_up[*spare] = true;
-    m.disk.services.resize(config_.services.size());
-    m.disk.hosts.resize(config_.hosts.size());
+    m.disk.state.services.resize(config_.services.size());
+    m.disk.state.hosts.resize(config_.hosts.size());
+    m.clock.set(now_, now_);
+    m.config_hash = config_.hash;
+    m.told_diverged.assign(config_.services.size(), false);
   }
 }
 
-// ---- time
-// ---------------------------------------------------------------------------------------------------
+// ---- time ----
 
 void World::after(Duration delay, std::function<void()> what) {
-  queue_.insert(Due{now_ + delay, ++orders_, std::move(what)});
+  queue_.push_back(Due{now_ + delay, ++orders_, std::move(what)});
+  std::push_heap(queue_.begin(), queue_.end());
 }
 
 void World::run(Duration span) {
   const Instant end = now_ + span;
   while (true) {
-    Instant next = queue_.empty() ? kNever : queue_.begin()->at;
+    Instant next = queue_.empty() ? kNever : queue_.front().at;
     std::optional<NodeId> timer;
     for (size_t i = 0; i < kNodes; ++i) {
       const Machine& m = machines_.at(i);
-      if (m.node && !m.frozen && m.timer < next) {
+      if (m.node && !m.frozen && !m.paused && m.timer < next) {
         next = m.timer;
         timer = NodeId(i);
       }
@@ -79,10 +86,12 @@ void World::run(Duration span) {
     if (next > end) break;
     now_ = std::max(now_, next);
     if (timer) {
-      deliver(*timer, Tick{WallTime{now_.time_since_epoch()}});
+      deliver(*timer, Tick{machine(*timer).clock.wall(now_)});
     } else {
-      auto due = queue_.extract(queue_.begin());
-      due.value().what();
+      std::pop_heap(queue_.begin(), queue_.end());
+      const auto what = std::move(queue_.back().what);
+      queue_.pop_back();
+      what();
     }
     look();
   }
@@ -92,17 +101,28 @@ void World::run(Duration span) {
 
 void World::arm(NodeId id) {
   Machine& m = at(id);
-  if (m.node) m.timer = m.node->next_deadline();
+  if (m.node) m.timer = m.clock.world(m.node->next_deadline());
 }
 
 void World::deliver(NodeId id, Event event) {
   Machine& m = at(id);
   if (!m.node) return;
-  if (m.frozen) {
-    m.waiting.push_back(std::move(event));
+  if (m.frozen || m.paused) {
+    if (m.waiting.size() < kMostWaiting) m.waiting.push_back(std::move(event));
     return;
   }
-  const Actions actions = m.node->step(now_, event);
+  if (const auto* heartbeat = std::get_if<HeartbeatReceived>(&event)) {
+    word_given_ = false;
+    note(id, "hear",
+         {{"seq", static_cast<int64_t>(heartbeat->heartbeat.sequence)},
+          {"link", heartbeat->link ? static_cast<int64_t>(heartbeat->link->at()) : -1},
+          {"host", heartbeat->relay ? static_cast<int64_t>(heartbeat->relay->at()) : -1}});
+  } else if (const auto* answer = std::get_if<ProbeAnswered>(&event)) {
+    note(id, "answer",
+         {{"host", static_cast<int64_t>(answer->host.at())},
+          {"sent", answer->sent.time_since_epoch().count()}});
+  }
+  const Actions actions = m.node->step(own(id), event);
   perform(id, actions);
   arm(id);
 }
@@ -114,13 +134,25 @@ void World::deliver_after(NodeId id, Duration delay, Event event) {
   });
 }
 
-// ---- faults
-// -------------------------------------------------------------------------------------------------
+void World::deliver_waiting(NodeId id) {
+  std::deque<Event> waiting;
+  waiting.swap(at(id).waiting);
+  for (auto& event : waiting) deliver(id, std::move(event));
+  arm(id);
+}
+
+// ---- machines and daemons ----
 
 void World::power_on(NodeId id) {
   Machine& m = at(id);
+  if (m.powered) return;
+  note(id, "power_on", {});
   m.powered = true;
   m.host_rebooted = true;
+  ++m.boots;
+  files_.booted(id);
+  if (clocks_anywhere_) m.clock.set(now_, Instant{} + random_.between(seconds(5), seconds(60)));
+  m.clock.go(now_);
   m.kernel.gates.assign(config_.services.size(), kLongAgo);
   m.kernel.addresses.assign(config_.services.size(), false);
   m.kernel.units.clear();
@@ -129,16 +161,29 @@ void World::power_on(NodeId id) {
 }
 
 void World::power_off(NodeId id) {
+  note(id, "power_off", {});
+  settle_disk(id, true);
   kill_daemon(id);
-  at(id).powered = false;
-  at(id).kernel = {};
+  Machine& m = at(id);
+  m.powered = m.paused = false;
+  m.kernel = {};
+  // What others were copying to it or from it ends with the connection.
+  std::vector<uint64_t> broken;
+  for (const auto& [number, run] : transfers_) {
+    if (run.source == id || run.target == id) broken.push_back(number);
+  }
+  for (const uint64_t number : broken)
+    end_transfer(number, MirrorReport::Outcome::kFailed, "the connection was broken");
 }
 
 void World::kill_daemon(NodeId id) {
   Machine& m = at(id);
+  if (m.node) note(id, "kill", {});
+  settle_disk(id, false);
   m.node.reset();
   m.waiting.clear();
   m.frozen = false;
+  m.crash = {};
   ++m.life;
 }
 
@@ -146,81 +191,120 @@ void World::start_daemon(NodeId id) {
   Machine& m = at(id);
   if (!m.powered || m.node) return;
   ++m.life;
+  m.proven = BootId{};
   Config config = config_;
   config.self = id;
-  m.node.emplace(config, m.disk);
+  config.hash = m.config_hash;
+  m.node.emplace(config, m.disk.state);
   report_nics(id);
   Started started;
   started.boot = BootId{++boots_};
   started.host_rebooted = m.host_rebooted;
-  started.wall = WallTime{now_.time_since_epoch()};
+  started.wall = m.clock.wall(now_);
   started.gate_deadlines = m.kernel.gates;
   m.host_rebooted = false;
+  break_word();
+  note(id, "start", {{"boot", static_cast<int64_t>(boots_)}});
+  note(id, "clock", {{"offset", (own(id) - now_).count()}, {"rate", m.clock.ppm()}});
   deliver(id, started);
   report_nics(id);
+}
+
+// Whoever forces a service says that the other node is dead, and that it comes back only within earshot.
+void World::break_word() {
+  if (!word_given_) return;
+  const bool heard = reachable(NodeId(0));
+  judge_.excuse(Assumption::kAdministrator, heard ? now_ + 3 * config_.timing.window : kNever);
 }
 
 void World::report_nics(NodeId id) {
   for (const auto& [nic, up] : machine(id).nic_up) deliver(id, NicChanged{nic, up, up ? "" : "no carrier"});
 }
 
-void World::freeze(NodeId id) { at(id).frozen = true; }
+void World::freeze(NodeId id) {
+  note(id, "freeze", {});
+  at(id).frozen = true;
+}
 
 void World::thaw(NodeId id) {
   Machine& m = at(id);
+  if (!m.frozen) return;
+  note(id, "thaw", {});
   m.frozen = false;
-  std::deque<Event> waiting;
-  waiting.swap(m.waiting);
-  for (auto& event : waiting) deliver(id, std::move(event));
+  if (!m.paused) deliver_waiting(id);
 }
+
+// A machine whose clock stands still with it wakes up with a lease that has run out for everybody else (A1).
+void World::pause(NodeId id, bool clock_goes_on) {
+  Machine& m = at(id);
+  if (!m.powered || m.paused) return;
+  note(id, "pause", {{"clock", clock_goes_on ? 1 : 0}});
+  m.paused = true;
+  if (clock_goes_on) return;
+  m.clock.stop(now_);
+  judge_.excuse(Assumption::kClockRate, kNever);
+}
+
+void World::resume(NodeId id) {
+  Machine& m = at(id);
+  if (!m.paused) return;
+  note(id, "resume", {});
+  m.paused = false;
+  m.clock.go(now_);
+  if (!m.frozen) deliver_waiting(id);
+}
+
+void World::set_clock(NodeId id, int64_t ppm) {
+  at(id).clock.run(now_, ppm);
+  note(id, "clock", {{"offset", (own(id) - now_).count()}, {"rate", ppm}});
+  arm(id);
+}
+
+// ---- networks ----
 
 void World::set_nic(NodeId id, const std::string& nic, bool up) {
   at(id).nic_up[nic] = up;
   deliver(id, NicChanged{nic, up, up ? "" : "no carrier"});
 }
 
-void World::set_link(LinkId link, bool up) { link_up_.at(link.at()) = up; }
-void World::set_one_way(NodeId from, bool cut) { one_way_cut_.at(from.at()) = cut; }
+void World::set_link(LinkId link, bool up) {
+  for (size_t i = 0; i < kNodes; ++i) network_.link(link, NodeId(i)).up = up;
+}
+
+void World::set_switch(LinkId link, bool up) {
+  for (size_t i = 0; i < kNodes; ++i) set_nic(NodeId(i), config_.link(link).ends.at(i).nic, up);
+}
+
+void World::set_one_way(NodeId from, bool cut) { network_.set_one_way(from, cut); }
 
 void World::set_host(HostId host, std::optional<NodeId> as_seen_by, bool up) {
   for (size_t i = 0; i < kNodes; ++i) {
-    if (!as_seen_by || as_seen_by->at() == i) host_seen_.at(host.at()).at(i) = up;
+    if (!as_seen_by || as_seen_by->at() == i) network_.host(host, NodeId(i)).up = up;
   }
 }
 
-void World::crash_unit(NodeId id, ServiceId service, UnitId unit) {
-  at(id).kernel.units.at(service.at()).at(unit.at()) = false;
-  deliver(id, UnitReport{service, unit, UnitReport::Outcome::kCrashed, "killed by signal 9"});
-}
+void World::set_relays(bool work) { network_.set_relays(work); }
 
-void World::lose_address(NodeId id, ServiceId service) {
-  at(id).kernel.addresses.at(service.at()) = false;
-  deliver(id, AddressLost{service, "deleted"});
+bool World::nic_up(NodeId id, const std::string& nic) const {
+  const Machine& m = machine(id);
+  return m.powered && m.nic_up.at(nic);
 }
-
-void World::wipe_disk(NodeId id) {
-  at(id).disk = {};
-  at(id).disk.services.resize(config_.services.size());
-  at(id).disk.hosts.resize(config_.hosts.size());
-}
-
-void World::order(NodeId id, Command command) {
-  command.id = ++commands_;
-  deliver(id, command);
-}
-
-// ---- the network
-// --------------------------------------------------------------------------------------------
 
 bool World::nic_of_link_up(NodeId id, LinkId link) const {
-  const auto& nic = config_.link(link).ends.at(id.at()).nic;
-  return machine(id).powered && machine(id).nic_up.at(nic);
+  return nic_up(id, config_.link(link).ends.at(id.at()).nic);
 }
 
 bool World::link_works(NodeId from, LinkId link) const {
-  const NodeId to(1 - from.at());
-  return link_up_.at(link.at()) && !one_way_cut_.at(from.at()) && nic_of_link_up(from, link) &&
-         nic_of_link_up(to, link);
+  return network_.link_up(from, link) && nic_of_link_up(from, link) &&
+         nic_of_link_up(NodeId(1 - from.at()), link);
+}
+
+bool World::reachable(NodeId from) const {
+  const NodeId peer(1 - from.at());
+  for (size_t i = 0; i < config_.links.size(); ++i) {
+    if (link_works(from, LinkId(i)) && link_works(peer, LinkId(i))) return true;
+  }
+  return false;
 }
 
 LinkId World::way_to(HostId host) const {
@@ -229,193 +313,125 @@ LinkId World::way_to(HostId host) const {
 }
 
 bool World::sees_host(NodeId id, HostId host) const {
-  return host_seen_.at(host.at()).at(id.at()) && nic_of_link_up(id, way_to(host));
+  return network_.sees(id, host) && nic_of_link_up(id, way_to(host));
 }
 
-// ---- actions, in the documented order
-// -----------------------------------------------------------------------
+// ---- disks and units ----
 
-void World::perform(NodeId id, const Actions& actions) {
-  Machine& m = at(id);
-  if (actions.persist) {
-    const uint64_t life = m.life;
-    after(kFsync, [this, id, life, state = *actions.persist, version = actions.persist_version] {
-      Machine& later = at(id);
-      if (later.life != life) return;  // it was lost with the power
-      if (later.disk_good) later.disk = state;
-      deliver(id, Persisted{version, later.disk_good, later.disk_good ? "" : "No space left on device"});
-    });
-  }
-  perform_stops(id, actions);
-  perform_sends(id, actions);
-  perform_starts(id, actions);
-  for (const auto& line : actions.log) trace(id, line.text);
-  for (const auto& decision : actions.decisions) {
-    trace(id, "decides: " + decision.what);
-    for (const auto& why : decision.evidence) trace(id, "         because " + why);
-  }
-  for (const auto& notice : actions.notices)
-    trace(id, fmt::format("notice {}: {}", notice.kind, notice.text));
-  for (const auto& reply : actions.replies) {
-    if (const auto it = receiving_.find(reply.command); it != receiving_.end()) {
-      const auto [source, order] = it->second;
-      receiving_.erase(it);
-      MirrorReport report;
-      report.service = order.service;
-      report.mirror = order.mirror;
-      report.epoch = order.epoch;
-      report.kind = order.kind;
-      report.outcome = mirror_outcome_;
-      if (!reply.ok) report.outcome = MirrorReport::Outcome::kFailed;
-      report.detail = reply.ok ? (mirror_outcome_ == MirrorReport::Outcome::kDone ? "" : "its root is empty")
-                               : reply.text;
-      deliver_after(source, kMirror, report);
-    } else {
-      trace(id, fmt::format("answers: {}{}", reply.ok ? "" : "refused: ", reply.text));
-    }
-  }
-  if (actions.exit) {
-    trace(id, "ends, its services go on");
-    const uint64_t life = m.life;
-    after(kFsync + microseconds(1), [this, id, life] {
-      if (machine(id).life == life) kill_daemon(id);
-    });
+void World::set_disk(NodeId id, DiskFault fault) {
+  Disk& disk = at(id).disk;
+  disk.fault = fault;
+  if (fault == DiskFault::kForgets) {
+    if (!disk.platter) disk.platter = disk.state;
+    judge_.excuse(Assumption::kDisk, kNever);
+  } else {
+    disk.platter.reset();
   }
 }
 
-void World::perform_stops(NodeId id, const Actions& actions) {
-  Machine& m = at(id);
-  for (const auto service : actions.shut_gates) {
-    if (m.kernel.gates.at(service.at()) > now_) trace(id, config_.service(service).name + ": gate shut");
-    m.kernel.gates.at(service.at()) = kLongAgo;
+// What a crash leaves of the writes that were under way: any prefix of them, once chance is allowed. A
+// daemon's death loses less than the power's: its kernel may still finish what was handed to it.
+void World::settle_disk(NodeId id, bool power_lost) {
+  Disk& disk = at(id).disk;
+  if (clocks_anywhere_) {
+    const auto kept = random_.draw(static_cast<unsigned>(disk.in_flight.size()) + 1);
+    if (disk.fault != DiskFault::kFull && kept > 0) store(id, disk.in_flight.at(kept - 1).state);
   }
-  for (const auto& stop : actions.stop_units) {
-    const auto behaviour = m.behaviour[stop.service.at()];
-    const bool stops = behaviour != Behaviour::kRefusesToStop;
-    if (m.kernel.units.at(stop.service.at()).at(stop.unit.at())) {
-      trace(id, fmt::format("{}: {} {}", config_.service(stop.service).name, stop.kill ? "kill" : "stop",
-                            config_.service(stop.service).units.at(stop.unit.at()).name));
-    }
-    if (stops) m.kernel.units.at(stop.service.at()).at(stop.unit.at()) = false;
-    deliver_after(id, kUnit,
-                  UnitReport{stop.service, stop.unit,
-                             stops ? UnitReport::Outcome::kStopped : UnitReport::Outcome::kStopFailed,
-                             stops ? "" : "still runs"});
-  }
-  for (const auto service : actions.remove_addresses) {
-    if (m.kernel.addresses.at(service.at())) trace(id, config_.service(service).name + ": addresses removed");
-    m.kernel.addresses.at(service.at()) = false;
+  disk.in_flight.clear();
+  if (power_lost && disk.platter) disk.state = *disk.platter;
+}
+
+void World::wipe_disk(NodeId id) {
+  Disk& disk = at(id).disk;
+  disk = {};
+  disk.state.services.resize(config_.services.size());
+  disk.state.hosts.resize(config_.hosts.size());
+  files_.forget_manifests(id);
+  judge_.forgot(id);
+}
+
+void World::roll_back_disk(NodeId id) {
+  Disk& disk = at(id).disk;
+  if (disk.old.empty()) return;
+  disk.state = disk.old.at(random_.draw(static_cast<unsigned>(disk.old.size())));
+  judge_.forgot(id);
+  judge_.excuse(Assumption::kDisk, kNever);
+}
+
+void World::store(NodeId id, const PersistedState& state) {
+  Disk& disk = at(id).disk;
+  disk.old.push_back(std::move(disk.state));
+  if (disk.old.size() > kOldStates) disk.old.pop_front();
+  disk.state = state;
+  for (size_t i = 0; i < state.services.size(); ++i) {
+    const PersistedService& service = state.services.at(i);
+    note(id, "durable",
+         {{"service", static_cast<int64_t>(i)},
+          {"epoch", static_cast<int64_t>(service.epoch.value)},
+          {"claimed", static_cast<int64_t>(service.claimed.value)}});
+    judge_.stored(now_, id, ServiceId(i), service.epoch);
   }
 }
 
-void World::perform_sends(NodeId id, const Actions& actions) {
-  const NodeId peer(1 - id.at());
-  for (const auto& send : actions.heartbeats) {
-    for (const LinkId link : send.links) {
-      if (link_works(id, link))
-        deliver_after(peer, kHop, HeartbeatReceived{link, std::nullopt, send.heartbeat});
-    }
-    for (const HostId host : send.relays) {
-      if (relays_work_ && sees_host(id, host) && sees_host(peer, host)) {
-        deliver_after(peer, 2 * kHop, HeartbeatReceived{std::nullopt, host, send.heartbeat});
-      }
-    }
-  }
-  for (const auto& probe : actions.probes) {
-    if (sees_host(id, probe.host)) deliver_after(id, 2 * kHop, ProbeAnswered{probe.host, probe.sent});
-  }
-  for (const auto& probe : actions.address_probes) {
-    const auto& service = config_.service(probe.service);
-    const bool peer_answers = !answering(probe.service).empty() && answering(probe.service).front() == peer &&
-                              nic_of_link_up(peer, service.link) && nic_of_link_up(id, service.link) &&
-                              link_up_.at(service.link.at());
-    if (service.addresses.empty() || !(stranger_ || peer_answers)) continue;
-    deliver_after(id, 2 * kHop,
-                  AddressAnswered{probe.service, service.addresses.front().address,
-                                  MacAddress::derived("test", "stranger"), probe.sent});
-  }
+void World::crash_unit(NodeId id, ServiceId service, UnitId unit) {
+  if (!machine(id).powered) return;
+  at(id).kernel.units.at(service.at()).at(unit.at()) = false;
+  deliver(id, UnitReport{service, unit, UnitReport::Outcome::kCrashed, "killed by signal 9"});
 }
 
-void World::perform_starts(NodeId id, const Actions& actions) {
-  Machine& m = at(id);
-  for (const auto& gate : actions.set_gates) {
-    if (m.kernel.gates.at(gate.service.at()) <= now_)
-      trace(id, config_.service(gate.service).name + ": gate open");
-    m.kernel.gates.at(gate.service.at()) = gate.deadline;
-  }
-  for (const auto service : actions.add_addresses) {
-    if (!m.kernel.addresses.at(service.at())) trace(id, config_.service(service).name + ": addresses added");
-    m.kernel.addresses.at(service.at()) = true;
-    deliver_after(id, microseconds(500), AddressReport{service, true, ""});
-  }
-  for (const auto& start : actions.start_units) {
-    const bool starts = m.behaviour[start.service.at()] != Behaviour::kFailsToStart;
-    if (!m.kernel.units.at(start.service.at()).at(start.unit.at())) {
-      trace(id, fmt::format("{}: start {}", config_.service(start.service).name,
-                            config_.service(start.service).units.at(start.unit.at()).name));
-    }
-    m.kernel.units.at(start.service.at()).at(start.unit.at()) = starts;
-    deliver_after(id, kUnit,
-                  UnitReport{start.service, start.unit,
-                             starts ? UnitReport::Outcome::kStarted : UnitReport::Outcome::kStartFailed,
-                             starts ? "" : "exit code 1"});
-  }
-  for (const auto& order : actions.mirror_orders) run_mirror(id, order);
+void World::lose_address(NodeId id, ServiceId service) {
+  if (!machine(id).powered) return;
+  at(id).kernel.addresses.at(service.at()) = false;
+  deliver(id, AddressLost{service, "deleted"});
 }
 
-// The target's daemon is asked first, as the real receiver does (S8).
-void World::run_mirror(NodeId id, const MirrorOrder& order) {
-  const NodeId peer(1 - id.at());
-  bool connected = false;
-  for (size_t i = 0; i < config_.links.size(); ++i) connected = connected || link_works(id, LinkId(i));
-  const bool reachable = connected && machine(peer).node.has_value();
-  const char* kind = order.kind == MirrorReport::Kind::kResync  ? "resync"
-                     : order.kind == MirrorReport::Kind::kFlush ? "flush"
-                                                                : "run";
-  if (order.kind != MirrorReport::Kind::kRun)
-    trace(id, fmt::format("{}: mirror {}", config_.service(order.service).name, kind));
-  if (!reachable) {
-    MirrorReport report;
-    report.service = order.service;
-    report.mirror = order.mirror;
-    report.epoch = order.epoch;
-    report.kind = order.kind;
-    report.outcome = MirrorReport::Outcome::kFailed;
-    report.detail = "the peer cannot be reached";
-    deliver_after(id, kMirror, report);
-    return;
+void World::order(NodeId id, Command command) {
+  command.id = ++commands_;
+  if (command.kind == Command::Kind::kStartForce && machine(id).node) {
+    word_given_ = true;
+    if (machine(NodeId(1 - id.at())).node) break_word();
   }
-  Command ask;
-  ask.kind = Command::Kind::kMirrorReceive;
-  ask.service = order.service;
-  ask.text = config_.service(order.service).mirrors.at(order.mirror.at()).name;
-  ask.epoch = order.epoch;
-  ask.id = ++commands_;
-  receiving_[ask.id] = {id, order};
-  deliver_after(peer, kHop, ask);
+  deliver(id, command);
 }
 
-// ---- observing
-// ----------------------------------------------------------------------------------------------
+// ---- observing ----
 
+// A gate that was not shut on purpose lets packets out until its deadline, and at worst F longer.
 std::vector<NodeId> World::answering(ServiceId service) const {
   std::vector<NodeId> out;
   for (size_t i = 0; i < kNodes; ++i) {
     const Machine& m = machines_.at(i);
-    if (!m.powered || m.kernel.addresses.empty()) continue;
-    if (m.kernel.addresses.at(service.at()) && m.kernel.gates.at(service.at()) > now_) out.emplace_back(i);
+    if (!m.powered || m.paused || m.kernel.addresses.empty() || !m.kernel.addresses.at(service.at()))
+      continue;
+    const Instant gate = m.kernel.gates.at(service.at());
+    if (gate != kLongAgo && gate + config_.timing.gate_latency > own(NodeId(i))) out.emplace_back(i);
   }
   return out;
 }
 
 void World::look() {
-  for (size_t i = 0; i < config_.services.size(); ++i) {
-    if (answering(ServiceId(i)).size() < 2) continue;
-    const std::string what =
-        fmt::format("{:.4f}: both nodes answer for {}", to_seconds(now_.time_since_epoch()) - 3600,
-                    config_.services.at(i).name);
-    if (violations_.empty()) trace_.push_back("VIOLATION " + what);
-    violations_.push_back(what);
+  for (size_t s = 0; s < config_.services.size(); ++s) {
+    const ServiceId service(s);
+    std::vector<bool> now(kNodes, false);
+    for (const NodeId id : answering(service)) now.at(id.at()) = true;
+    if (now == answered_.at(s)) continue;
+    std::vector<Judge::Answer> answers;
+    for (size_t i = 0; i < kNodes; ++i) {
+      // A claim is on disk before it is used; what the activation itself has written may still be on its way.
+      const PersistedService& stored = machines_.at(i).disk.state.services.at(s);
+      const Epoch epoch = std::max(stored.epoch, stored.claimed);
+      if (now.at(i)) answers.push_back({NodeId(i), epoch});
+      if (now.at(i)) files_.served(service, NodeId(i), epoch);
+      if (now.at(i) == answered_.at(s).at(i)) continue;
+      note(NodeId(i), now.at(i) ? "active" : "silent",
+           {{"service", static_cast<int64_t>(s)}, {"epoch", static_cast<int64_t>(epoch.value)}});
+    }
+    answered_.at(s) = std::move(now);
+    const size_t before = judge_.accusations().size();
+    judge_.look(now_, service, answers);
+    if (telling_ && judge_.accusations().size() > before)
+      lines_.push_back(fmt::format("VIOLATION {:.4f}: {}", to_seconds(now_.time_since_epoch()) - 3600,
+                                   judge_.accusations().back().text));
   }
 }
 
@@ -424,11 +440,21 @@ Role World::role(NodeId id, ServiceId service) {
   return m.node ? m.node->status().services.at(service.at()).here : Role::kStandby;
 }
 
-void World::trace(NodeId id, const std::string& text) {
-  trace_.push_back(
+void World::say(NodeId id, const std::string& text) {
+  lines_.push_back(
       fmt::format("{:9.4f} {}  {}", to_seconds(now_.time_since_epoch()) - 3600, config_.node(id).name, text));
 }
 
-std::vector<std::string> World::take_trace() { return std::exchange(trace_, {}); }
+std::vector<std::string> World::take_trace() { return std::exchange(lines_, {}); }
+
+std::vector<std::string> World::violations() const {
+  std::vector<std::string> out;
+  for (const auto& accusation : judge_.accusations()) {
+    if (accusation.excuse) continue;
+    out.push_back(
+        fmt::format("{:.4f}: {}", to_seconds(accusation.at.time_since_epoch()) - 3600, accusation.text));
+  }
+  return out;
+}
 
 }  // namespace clusterd::sim

@@ -27,7 +27,11 @@ Instant Node::next_deadline() const { return impl_->next_deadline(); }
 const Status& Node::status() const { return impl_->status(); }
 
 Node::Impl::Impl(const Config& config, const PersistedState& state)
-    : config_(config), state_(state), hosts_(config_, state) {
+    : config_(config),
+      lease_is_over_(
+          smallest_safe_window(config.timing.lease, config.timing.gate_latency, config.timing.clock_error)),
+      state_(state),
+      hosts_(config_, state) {
   CLUSTERD_CHECK(window_is_safe(config_.timing), "the window inequality of S2 was checked when loading");
   if (sabotaged(Canary::kLockForgotten)) state_.locked = false;
   state_.services.resize(config_.services.size());
@@ -211,6 +215,7 @@ void Node::Impl::on(const NicChanged& event, Actions& out) {
   const auto [at, is_new] = nics_.try_emplace(event.nic, event);
   if (!is_new && at->second.up == event.up) return;
   at->second = event;
+  nics_up_ = find_nics_up();
   say_it_now_ = true;
   if (!event.up) {
     mark(Mark::kNicDown);

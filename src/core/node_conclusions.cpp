@@ -23,7 +23,7 @@ bool Node::Impl::evidence_is_late() const {
   return now_ - peer_.last_receipt() >= h * 5 / 4 || now_ - peer_.acked_sent() >= h * 3;
 }
 
-bool Node::Impl::nics_up() const {
+bool Node::Impl::find_nics_up() const {
   for (const auto& service : config_.services) {
     const auto& end = config_.link(service.link).ends.at(config_.self.at());
     const auto it = nics_.find(end.nic);
@@ -58,9 +58,8 @@ Duration Node::Impl::window() const {
 }
 
 Duration Node::Impl::lease_is_over() const {
-  const Timing& t = config_.timing;
-  if (sabotaged(Canary::kWindowTooShort)) return t.lease / 2;
-  return smallest_safe_window(t.lease, t.gate_latency, t.clock_error);
+  if (sabotaged(Canary::kWindowTooShort)) return config_.timing.lease / 2;
+  return lease_is_over_;
 }
 
 // After a start a full window is waited, whatever was heard before.

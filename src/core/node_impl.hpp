@@ -65,7 +65,8 @@ class Node::Impl {
   [[nodiscard]] bool config_agrees() const;
   [[nodiscard]] bool peer_heard() const;
   [[nodiscard]] bool evidence_is_late() const;
-  [[nodiscard]] bool nics_up() const;
+  [[nodiscard]] bool find_nics_up() const;
+  [[nodiscard]] bool nics_up() const { return nics_up_; }
   [[nodiscard]] Duration window() const;         // W, lengthened by the own lateness
   [[nodiscard]] Duration lease_is_over() const;  // silence after which the peer's lease has run out
   [[nodiscard]] Instant silent_since() const;
@@ -102,11 +103,13 @@ class Node::Impl {
   void notice(Actions& out, Severity severity, std::string kind, std::string text) const;
 
   const Config config_;
+  const Duration lease_is_over_;  // see lease_is_over()
   PersistedState state_;
   std::vector<ServiceMachine> services_;
   Peer peer_;
   ReferenceHosts hosts_;
   std::map<std::string, NicChanged> nics_;
+  bool nics_up_ = true;  // those that services need
 
   Instant now_ = kLongAgo;
   WallTime wall_{};  // as of wall_at_

@@ -1,0 +1,275 @@
+#include "sim/files.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace clusterd::sim {
+
+using mirror::Entry;
+using mirror::ManifestHeader;
+
+namespace {
+
+Entry entry_of(uint32_t file, uint64_t write) {
+  Entry out;
+  out.path = fmt::format("/srv/file{:03}", file);
+  out.size = out.inode = write;
+  out.mtime_ns = out.ctime_ns = static_cast<int64_t>(write);
+  return out;
+}
+
+uint32_t file_of(const mirror::Candidate& candidate) {
+  return static_cast<uint32_t>(std::stoul(candidate.path().substr(std::string("/srv/file").size())));
+}
+
+}  // namespace
+
+Files::Files(const Config& config, Accuse accuse)
+    : config_(config), accuse_(std::move(accuse)), services_(config.services.size()) {}
+
+// ---- clients and disasters ----
+
+bool Files::write(ServiceId service, NodeId node, uint32_t file, bool remove) {
+  Side& here = side(service, node);
+  if (here.fault != RootFault::kNone) return false;
+  Version& version = here.tree[file];
+  writes_.at(version.write).seen = true;
+  version = {writes_.size(), !remove};
+  writes_.push_back({file, !remove, false});
+  return true;
+}
+
+void Files::set_root(ServiceId service, NodeId node, RootFault fault) { side(service, node).fault = fault; }
+
+void Files::forget_manifests(NodeId node) {
+  for (size_t s = 0; s < services_.size(); ++s) side(ServiceId(s), node).manifests.clear();
+}
+
+// ---- a run ----
+
+bool Files::belongs(uint32_t file, const Transfer& run) const {
+  const size_t mirrors = config_.service(run.order.service).mirrors.size();
+  return file % mirrors == run.order.mirror.at();
+}
+
+mirror::RootsNow Files::look(ServiceId service, NodeId node, MirrorId mirror) const {
+  const Side& here = side(service, node);
+  mirror::RootNow root;
+  root.path = "/srv";
+  root.wants_directory = true;
+  root.exists = true;
+  root.record.path = root.path;
+  root.record.type = 'd';
+  const bool mounted = here.fault != RootFault::kNotMounted;
+  root.record.mount_point = mounted ? "/srv" : "/";
+  root.record.filesystem = "ext4";
+  root.record.device = mounted ? 2 : 1;
+  if (here.fault == RootFault::kNone) {
+    const size_t mirrors = config_.service(service).mirrors.size();
+    for (const auto& [file, version] : here.tree) {
+      if (version.exists && file % mirrors == mirror.at()) ++root.record.files;
+    }
+  }
+  mirror::RootsNow out;
+  out.roots.push_back(root);
+  out.boot = fmt::format("{}.{}", node.at(), boots_.at(node.at()));
+  return out;
+}
+
+ManifestHeader Files::header(ServiceId service, NodeId node, const Transfer& run,
+                             ManifestHeader::Role role) const {
+  const auto now = look(service, node, run.order.mirror);
+  ManifestHeader out;
+  out.role = role;
+  out.epoch = run.order.epoch.value;
+  out.boot = now.boot;
+  out.roots.push_back(now.roots.front().record);
+  return out;
+}
+
+std::optional<std::string> Files::source_halt(const Transfer& run) const {
+  if (run.order.confirmed) return std::nullopt;
+  const Side& source = side(run.order.service, run.source);
+  const auto known = source.manifests.find(run.order.mirror.at());
+  return mirror::halt_reason(look(run.order.service, run.source, run.order.mirror),
+                             known == source.manifests.end() ? nullptr : &known->second.header);
+}
+
+std::optional<std::string> Files::open(Transfer& run) {
+  const Side& source = side(run.order.service, run.source);
+  Side& target = side(run.order.service, run.target);
+  const auto known = target.manifests.find(run.order.mirror.at());
+  const bool have = known != target.manifests.end();
+  if (target.fault == RootFault::kEmptied)
+    target.fault = RootFault::kNone;  // an administrator restored it first
+  run.resync = run.order.kind == MirrorReport::Kind::kResync ||
+               (have && known->second.header.role == ManifestHeader::Role::kSource);
+  // The target's own roots: an empty or missing one is filled, one that is not mounted is not (S10).
+  if (have && !run.order.confirmed) {
+    ManifestHeader header = known->second.header;
+    for (auto& root : header.roots) root.files = 0;
+    if (auto why = mirror::halt_reason(look(run.order.service, run.target, run.order.mirror), &header))
+      return why;
+  }
+  Service& service = services_.at(run.order.service.at());
+  service.diverged = service.diverged || !std::includes(source.history.begin(), source.history.end(),
+                                                        target.history.begin(), target.history.end());
+  if (run.resync) find_candidates(run);
+  std::set<uint32_t> all;
+  for (const auto& [file, version] : source.tree) all.insert(file);
+  for (const auto& [file, version] : target.tree) all.insert(file);
+  for (const uint32_t file : all) {
+    if (belongs(file, run)) run.todo.push_back(file);
+  }
+  return std::nullopt;
+}
+
+void Files::find_candidates(Transfer& run) {
+  Side& target = side(run.order.service, run.target);
+  const auto& mirrored = target.manifests[run.order.mirror.at()].files;
+  std::set<uint32_t> all;
+  for (const auto& [file, write] : mirrored) all.insert(file);
+  for (const auto& [file, version] : target.tree) all.insert(file);
+  for (const uint32_t file : all) {
+    if (!belongs(file, run)) continue;
+    const auto was = mirrored.find(file);
+    const auto is = target.tree.find(file);
+    const bool here = is != target.tree.end() && is->second.exists;
+    if (was == mirrored.end() && !here) continue;
+    const Entry before = was == mirrored.end() ? Entry{} : entry_of(file, was->second);
+    const Entry now = here ? entry_of(file, is->second.write) : Entry{};
+    auto found = mirror::candidate(was == mirrored.end() ? nullptr : &before, here ? &now : nullptr);
+    if (found) run.candidates.push_back(std::move(*found));
+  }
+}
+
+bool Files::carry(Transfer& run, size_t count) {
+  for (; count > 0 && !run.todo.empty(); --count) {
+    replace(run, run.todo.back());
+    run.todo.pop_back();
+  }
+  return run.todo.empty();
+}
+
+void Files::replace(Transfer& run, uint32_t file) {
+  const Side& source = side(run.order.service, run.source);
+  Side& target = side(run.order.service, run.target);
+  Version there;
+  there.exists = false;
+  const bool hidden = source.fault != RootFault::kNone;
+  if (const auto at = source.tree.find(file); at != source.tree.end() && !hidden) there = at->second;
+  const auto at = target.tree.find(file);
+  const Version here = at == target.tree.end() ? Version{0, false} : at->second;
+  if (there == here) return;
+  if (target.fault != RootFault::kNone) return;  // it is written into the empty mount point
+  if (!there.exists && !here.exists) {           // deleted on both sides
+    writes_.at(here.write).seen = true;
+    target.tree[file] = there;
+    return;
+  }
+  if (!there.exists && here.exists) {
+    if (!config_.service(run.order.service).mirrors.at(run.order.mirror.at()).remove) return;
+    ++run.report.removed;
+    if (hidden && !run.order.confirmed)
+      accuse_(fmt::format("S10: file {} is deleted because the source is empty", file));
+  }
+  // The deletion of a file that the peer never had takes nothing away when the file comes back.
+  const bool mattered = here.exists || target.manifests[run.order.mirror.at()].files.contains(file);
+  Write& old = writes_.at(here.write);
+  if (!mattered) old.seen = true;
+  if (here.write != 0 && !old.seen) {
+    run.overwritten.insert(here.write);
+    if (run.resync && here.exists) {
+      run.kept.insert(here.write);
+      target.backups.insert(here.write);
+    } else if (here.exists && !(hidden && run.order.confirmed)) {
+      accuse_(fmt::format("S9: write {} of file {} is overwritten without a backup set", here.write, file));
+    }
+  }
+  ++run.report.files;
+  target.tree[file] = there;
+}
+
+void Files::finish(Transfer& run) {
+  if (run.resync) report_losses(run);
+  record(run);
+}
+
+void Files::report_losses(Transfer& run) {
+  Side& target = side(run.order.service, run.target);
+  for (const auto& candidate : run.candidates) {
+    const uint32_t file = file_of(candidate);
+    const auto at = target.tree.find(file);
+    const bool exists = at != target.tree.end() && at->second.exists;
+    const Entry after = exists ? entry_of(file, at->second.write) : Entry{};
+    const uint64_t was = candidate.here ? candidate.here->inode : 0;
+    if (!mirror::is_lost(candidate, exists ? &after : nullptr, run.kept.contains(was))) continue;
+    ++run.report.lost;
+    // A deletion is named by its file: every deletion of it that this run has undone.
+    for (const uint64_t write : run.overwritten) {
+      if (writes_.at(write).file == file) target.named.insert(write);
+    }
+  }
+  run.report.backed_up = run.kept.size();
+  for (const uint64_t write : run.overwritten) {
+    if (target.named.contains(write)) continue;
+    accuse_(fmt::format("S9: write {} of file {} was overwritten and is not in the loss report", write,
+                        writes_.at(write).file));
+  }
+}
+
+void Files::record(Transfer& run) {
+  Side& source = side(run.order.service, run.source);
+  Side& target = side(run.order.service, run.target);
+  Manifest& sent = source.manifests[run.order.mirror.at()];
+  Manifest& received = target.manifests[run.order.mirror.at()];
+  target.history = source.history;
+  sent = {header(run.order.service, run.source, run, ManifestHeader::Role::kSource), {}};
+  received = {header(run.order.service, run.target, run, ManifestHeader::Role::kTarget), {}};
+  for (const auto& [file, version] : target.tree) {
+    if (!version.exists || !belongs(file, run)) continue;
+    received.files[file] = version.write;
+    // What was written at the source while the run went on is not agreed upon.
+    const auto at = source.tree.find(file);
+    if (at != source.tree.end() && at->second == version) sent.files[file] = version.write;
+  }
+}
+
+// ---- judging ----
+
+bool Files::equal(ServiceId service) const { return difference(service).empty(); }
+
+std::string Files::difference(ServiceId service) const {
+  const auto live = [](const Tree& tree) {
+    std::map<uint32_t, uint64_t> out;
+    for (const auto& [file, version] : tree) {
+      if (version.exists) out[file] = version.write;
+    }
+    return out;
+  };
+  const auto a = live(side(service, NodeId(0)).tree);
+  const auto b = live(side(service, NodeId(1)).tree);
+  if (a == b) return "";
+  size_t differing = 0;
+  for (const auto& [file, write] : a) differing += b.contains(file) && b.at(file) == write ? 0U : 1U;
+  return fmt::format("{} and {} files, {} of the first differ", a.size(), b.size(), differing);
+}
+
+void Files::judge_losses(ServiceId service) const {
+  std::set<uint64_t> found;
+  for (size_t i = 0; i < kNodes; ++i) {
+    const Side& here = side(service, NodeId(i));
+    for (const auto& [file, version] : here.tree) found.insert(version.write);
+    found.insert(here.backups.begin(), here.backups.end());
+    found.insert(here.named.begin(), here.named.end());
+  }
+  // With several services the writes of the others are not looked for here.
+  for (size_t id = 1; id < writes_.size(); ++id) {
+    if (writes_.at(id).seen || found.contains(id) || services_.size() > 1) continue;
+    accuse_(fmt::format("S9: write {} of file {} is nowhere any more, and no report names it", id,
+                        writes_.at(id).file));
+  }
+}
+
+}  // namespace clusterd::sim

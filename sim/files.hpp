@@ -1,0 +1,127 @@
+// The simulated files of the services: what clients have written on which node, what the mirrors have carried
+// over, and the judge of S8-S10, which knows every version that was ever acknowledged to a client.
+//
+// A file is a number, and its content the number of the write that made it; a deletion is a version too. The
+// runs follow the steps of the real mirror (src/linux/mirror), and ask the production mirror core
+// (src/mirror) what it decides: when a mirror halts, what a returning node had that its peer never got, and
+// what of it was lost.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/actions.hpp"
+#include "core/config.hpp"
+#include "mirror/halt.hpp"
+#include "mirror/loss.hpp"
+
+namespace clusterd::sim {
+
+struct Version {
+  uint64_t write = 0;
+  bool exists = true;
+  bool operator==(const Version&) const = default;
+};
+using Tree = std::map<uint32_t, Version>;
+
+// What has become of a mirror's root on one node.
+enum class RootFault : uint8_t { kNone, kNotMounted, kEmptied };
+
+// One run on its way.
+struct Transfer {
+  uint64_t id = 0;
+  NodeId source, target;
+  MirrorOrder order;
+  uint64_t source_life = 0;  // of the daemon that ordered it
+  bool resync = false;
+  std::vector<uint32_t> todo;
+  std::vector<mirror::Candidate> candidates;
+  std::set<uint64_t> overwritten;  // unseen versions that this run has replaced
+  std::set<uint64_t> kept;         // … and put into the backup set
+  MirrorReport report;
+};
+
+class Files {
+ public:
+  using Accuse = std::function<void(const std::string&)>;  // a rule was broken
+
+  Files(const Config& config, Accuse accuse);
+
+  // A client's write was acknowledged. False: it could not be written (the root is not there).
+  bool write(ServiceId service, NodeId node, uint32_t file, bool remove);
+  void set_root(ServiceId service, NodeId node, RootFault fault);
+  [[nodiscard]] RootFault root(ServiceId service, NodeId node) const { return side(service, node).fault; }
+  // The state directory is lost: manifests, not the files.
+  void forget_manifests(NodeId node);
+  void booted(NodeId node) { ++boots_.at(node.at()); }
+
+  // The service was served from these files at this epoch: what has become of them since is its own history.
+  void served(ServiceId service, NodeId node, Epoch epoch) {
+    side(service, node).history.insert(epoch.value);
+  }
+  // A run has met files that were served at an epoch from which the source's do not descend (S9).
+  [[nodiscard]] bool diverged(ServiceId service) const { return services_.at(service.at()).diverged; }
+
+  // The source looks at its roots: why it halts, if it does.
+  [[nodiscard]] std::optional<std::string> source_halt(const Transfer& run) const;
+  // The target has agreed: what is to be done. A reason: it halts.
+  [[nodiscard]] std::optional<std::string> open(Transfer& run);
+  // Carries up to `count` files over; true when nothing is left.
+  bool carry(Transfer& run, size_t count);
+  // Everything has arrived: manifests and loss report.
+  void finish(Transfer& run);
+
+  [[nodiscard]] bool equal(ServiceId service) const;
+  [[nodiscard]] std::string difference(ServiceId service) const;
+  // Changes that clients were told of, and that are on no node, in no backup set, and named in no report.
+  void judge_losses(ServiceId service) const;
+
+ private:
+  struct Manifest {
+    mirror::ManifestHeader header;
+    std::map<uint32_t, uint64_t> files;
+  };
+  struct Side {
+    Tree tree;
+    RootFault fault = RootFault::kNone;
+    std::map<size_t, Manifest> manifests;  // per mirror
+    std::set<uint64_t> backups;
+    std::set<uint64_t> named;    // in a loss report
+    std::set<uint64_t> history;  // epochs at which these files, or those they descend from, were served
+  };
+  struct Write {
+    uint32_t file = 0;
+    bool exists = true;
+    bool seen = false;  // a client has replaced it knowingly, on a node that had it
+  };
+  struct Service {
+    std::array<Side, kNodes> sides;
+    bool diverged = false;
+  };
+
+  [[nodiscard]] Side& side(ServiceId s, NodeId n) { return services_.at(s.at()).sides.at(n.at()); }
+  [[nodiscard]] const Side& side(ServiceId s, NodeId n) const {
+    return services_.at(s.at()).sides.at(n.at());
+  }
+  [[nodiscard]] bool belongs(uint32_t file, const Transfer& run) const;
+  [[nodiscard]] mirror::RootsNow look(ServiceId service, NodeId node, MirrorId mirror) const;
+  [[nodiscard]] mirror::ManifestHeader header(ServiceId service, NodeId node, const Transfer& run,
+                                              mirror::ManifestHeader::Role role) const;
+  void find_candidates(Transfer& run);
+  void replace(Transfer& run, uint32_t file);
+  void record(Transfer& run);
+  void report_losses(Transfer& run);
+
+  const Config& config_;
+  Accuse accuse_;
+  std::vector<Service> services_;
+  std::vector<Write> writes_{1};
+  std::array<uint64_t, kNodes> boots_{};
+};
+
+}  // namespace clusterd::sim

@@ -1,0 +1,251 @@
+// What a node orders is done here, in the order that core/actions.hpp documents. Between any two actions the
+// daemon or the machine may be made to die.
+#include <fmt/format.h>
+
+#include "sim/world.hpp"
+
+namespace clusterd::sim {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+constexpr Duration kFsync = milliseconds(2);
+constexpr Duration kUnit = milliseconds(20);
+constexpr Duration kAddress = microseconds(500);
+constexpr size_t kMostLines = 60;  // that one step may say
+}  // namespace
+
+bool World::goes_on(NodeId id) {
+  CrashPoint& crash = at(id).crash;
+  if (crash.boundaries == 0 || --crash.boundaries > 0) return true;
+  const bool power = crash.power;
+  crash = {};
+  if (power) {
+    power_off(id);
+  } else {
+    kill_daemon(id);
+  }
+  return false;
+}
+
+void World::perform(NodeId id, const Actions& actions) {
+  if (actions.persist && !perform_persist(id, actions)) return;
+  if (!perform_stops(id, actions)) return;
+  if (!perform_sends(id, actions)) return;
+  if (!perform_starts(id, actions)) return;
+  perform_tells(id, actions);
+}
+
+// ---- 1. persist ----
+
+bool World::perform_persist(NodeId id, const Actions& actions) {
+  if (!goes_on(id)) return false;
+  Machine& m = at(id);
+  m.disk.in_flight.push_back({actions.persist_version, *actions.persist});
+  const Duration delay =
+      m.disk.fault == DiskFault::kSlow ? random_.between(milliseconds(200), seconds(5)) : kFsync;
+  const uint64_t life = m.life;
+  after(delay, [this, id, life, version = actions.persist_version] {
+    if (machine(id).life == life) persisted(id, version);
+  });
+  return goes_on(id);
+}
+
+// Writes end in the order in which they began.
+void World::persisted(NodeId id, uint64_t version) {
+  Disk& disk = at(id).disk;
+  if (disk.in_flight.empty() || disk.in_flight.front().version > version) return;
+  const bool ok = disk.fault != DiskFault::kFull;
+  while (!disk.in_flight.empty() && disk.in_flight.front().version <= version) {
+    if (ok) store(id, disk.in_flight.front().state);
+    disk.in_flight.pop_front();
+  }
+  deliver(id, Persisted{version, ok, ok ? "" : "No space left on device"});
+}
+
+// ---- 2. shut and stop ----
+
+bool World::perform_stops(NodeId id, const Actions& actions) {
+  Machine& m = at(id);
+  for (const auto service : actions.shut_gates) {
+    if (telling_ && m.kernel.gates.at(service.at()) > own(id))
+      say(id, config_.service(service).name + ": gate shut");
+    m.kernel.gates.at(service.at()) = kLongAgo;
+    note(id, "shut", {{"service", static_cast<int64_t>(service.at())}});
+  }
+  for (const auto service : actions.stop_receivers) stop_receivers(id, service);
+  for (const auto service : actions.cancel_mirrors) cancel_mirrors(id, service);
+  for (const auto& stop : actions.stop_units) stop_unit(id, stop);
+  for (const auto service : actions.remove_addresses) {
+    if (telling_ && m.kernel.addresses.at(service.at()))
+      say(id, config_.service(service).name + ": addresses removed");
+    m.kernel.addresses.at(service.at()) = false;
+  }
+  return true;
+}
+
+void World::stop_unit(NodeId id, const StopUnit& stop) {
+  Machine& m = at(id);
+  const auto behaviour = m.behaviour[stop.service.at()];
+  std::vector<bool>& units = m.kernel.units.at(stop.service.at());
+  if (telling_ && units.at(stop.unit.at())) {
+    say(id, fmt::format("{}: {} {}", config_.service(stop.service).name, stop.kill ? "kill" : "stop",
+                        config_.service(stop.service).units.at(stop.unit.at()).name));
+  }
+  if (behaviour == Behaviour::kHangs && !stop.kill) return;
+  const bool stops = behaviour != Behaviour::kRefusesToStop;
+  if (stops && behaviour != Behaviour::kLies) units.at(stop.unit.at()) = false;
+  deliver_after(id, kUnit,
+                UnitReport{stop.service, stop.unit,
+                           stops ? UnitReport::Outcome::kStopped : UnitReport::Outcome::kStopFailed,
+                           stops ? "" : "still runs"});
+}
+
+// ---- 3. send ----
+
+bool World::perform_sends(NodeId id, const Actions& actions) {
+  for (const auto& heartbeat : actions.heartbeats) {
+    if (!goes_on(id)) return false;
+    send(id, heartbeat);
+    if (!goes_on(id)) return false;
+  }
+  for (const auto& probe : actions.probes) {
+    if (!sees_host(id, probe.host)) continue;
+    for (const Duration delay : network_.probe(id, probe.host, now_, random_))
+      deliver_after(id, delay, ProbeAnswered{probe.host, probe.sent});
+  }
+  for (const auto& probe : actions.address_probes) probe_address(id, probe);
+  return true;
+}
+
+void World::send(NodeId id, const SendHeartbeat& send) {
+  const NodeId peer(1 - id.at());
+  note(
+      id, "send",
+      {{"seq", static_cast<int64_t>(send.heartbeat.sequence)}, {"sent", own(id).time_since_epoch().count()}});
+  for (const LinkId link : send.links) {
+    if (!link_works(id, link)) continue;
+    for (const Duration delay : network_.direct(id, link, now_, random_))
+      arrive_after(peer, delay, HeartbeatReceived{link, std::nullopt, send.heartbeat});
+  }
+  const Duration slack = config_.timing.window / 20;
+  for (const HostId host : send.relays) {
+    if (!sees_host(id, host) || !sees_host(peer, host)) continue;
+    const Copies copies = network_.relayed(id, host, now_, random_);
+    // T says that this one arrives, and in time.
+    if (copies.count == 0 || copies.delay.front() > slack)
+      judge_.excuse(Assumption::kHearOffHost, now_ + 3 * config_.timing.window);
+    for (const Duration delay : copies)
+      arrive_after(peer, delay, HeartbeatReceived{std::nullopt, host, send.heartbeat});
+  }
+}
+
+// What the seal lets through (src/linux/net/seal.hpp): a daemon hears nothing that was sent before it asked,
+// and nothing of an earlier life of the peer once it has heard a later one.
+void World::arrive_after(NodeId id, Duration delay, HeartbeatReceived event) {
+  const uint64_t life = machine(id).life;
+  after(delay, [this, id, life, event = std::move(event)] {
+    Machine& m = at(id);
+    if (m.life != life || event.heartbeat.boot < m.proven) return;
+    m.proven = event.heartbeat.boot;
+    deliver(id, event);
+  });
+}
+
+void World::probe_address(NodeId id, const ProbeAddress& probe) {
+  const NodeId peer(1 - id.at());
+  const auto& service = config_.service(probe.service);
+  const auto others = answering(probe.service);
+  const bool peer_answers = !others.empty() && others.front() == peer && nic_of_link_up(peer, service.link) &&
+                            nic_of_link_up(id, service.link) && network_.link_up(id, service.link) &&
+                            network_.link_up(peer, service.link);
+  if (service.addresses.empty() || !(stranger_ || peer_answers)) return;
+  deliver_after(id, 2 * Network::kHop,
+                AddressAnswered{probe.service, service.addresses.front().address,
+                                MacAddress::derived("test", "stranger"), probe.sent});
+}
+
+// ---- 4. and 5. renew, open and start ----
+
+bool World::perform_starts(NodeId id, const Actions& actions) {
+  Machine& m = at(id);
+  for (const auto& gate : actions.set_gates) {
+    if (telling_ && m.kernel.gates.at(gate.service.at()) <= own(id))
+      say(id, config_.service(gate.service).name + ": gate open");
+    m.kernel.gates.at(gate.service.at()) = gate.deadline;
+    note(id, "gate",
+         {{"service", static_cast<int64_t>(gate.service.at())},
+          {"until", gate.deadline.time_since_epoch().count()}});
+  }
+  for (const auto service : actions.add_addresses) {
+    if (telling_ && !m.kernel.addresses.at(service.at()))
+      say(id, config_.service(service).name + ": addresses added");
+    m.kernel.addresses.at(service.at()) = true;
+    deliver_after(id, kAddress, AddressReport{service, true, ""});
+  }
+  for (const auto& start : actions.start_units) {
+    if (!goes_on(id)) return false;
+    start_unit(id, start);
+  }
+  for (const auto& order : actions.mirror_orders) run_mirror(id, order);
+  return true;
+}
+
+void World::start_unit(NodeId id, const StartUnit& start) {
+  Machine& m = at(id);
+  const auto behaviour = m.behaviour[start.service.at()];
+  const bool starts = behaviour != Behaviour::kFailsToStart;
+  std::vector<bool>& units = m.kernel.units.at(start.service.at());
+  if (telling_ && !units.at(start.unit.at())) {
+    say(id, fmt::format("{}: start {}", config_.service(start.service).name,
+                        config_.service(start.service).units.at(start.unit.at()).name));
+  }
+  if (behaviour == Behaviour::kHangs) return;
+  units.at(start.unit.at()) = starts;
+  deliver_after(id, kUnit,
+                UnitReport{start.service, start.unit,
+                           starts ? UnitReport::Outcome::kStarted : UnitReport::Outcome::kStartFailed,
+                           starts ? "" : "exit code 1"});
+}
+
+// ---- 6. tell ----
+
+void World::perform_tells(NodeId id, const Actions& actions) {
+  Machine& m = at(id);
+  for (const auto& line : actions.log) {
+    judge_.logged(now_, line.text);
+    if (telling_) say(id, line.text);
+  }
+  for (const auto& decision : actions.decisions) {
+    judge_.logged(now_, decision.what);
+    if (!telling_) continue;
+    say(id, "decides: " + decision.what);
+    for (const auto& why : decision.evidence) say(id, "         because " + why);
+  }
+  for (const auto& notice : actions.notices) {
+    judge_.logged(now_, notice.text);
+    ++m.notices;
+    if (notice.kind == "takeover") ++m.takeovers;
+    if (notice.kind == "diverged" && notice.service) m.told_diverged.at(notice.service->at()) = true;
+    if (telling_) say(id, fmt::format("notice {}: {}", notice.kind, notice.text));
+  }
+  const size_t lines = actions.log.size() + actions.decisions.size() + actions.notices.size();
+  if (lines > kMostLines) judge_.accuse(now_, fmt::format("one step says {} things", lines));
+  for (const auto& reply : actions.replies) {
+    if (transfers_.contains(reply.command)) {
+      mirror_answered(reply);
+    } else if (telling_) {
+      say(id, fmt::format("answers: {}{}", reply.ok ? "" : "refused: ", reply.text));
+    }
+  }
+  if (!actions.exit) return;
+  if (telling_) say(id, "ends, its services go on");
+  const uint64_t life = m.life;
+  after(kFsync + microseconds(1), [this, id, life] {
+    if (machine(id).life == life) kill_daemon(id);
+  });
+}
+
+}  // namespace clusterd::sim
