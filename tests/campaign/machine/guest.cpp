@@ -37,5 +37,6 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "state") run_state();
   if (what == "mirror") run_mirror_target();
+  if (what == "watchdog" && argc == 4) run_watchdog(argv[2], std::strtoull(argv[3], nullptr, 10));
   give_up("unknown campaign " + what);
 }
