@@ -1,10 +1,12 @@
 #include "ctl/client.hpp"
 
 #include <poll.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <boost/json.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -31,6 +33,11 @@ class Fd {
   int fd_;
 };
 
+std::string user_name() {
+  const passwd* entry = ::getpwuid(::geteuid());
+  return entry != nullptr ? entry->pw_name : "NAME";
+}
+
 std::string why_unreachable(const std::string& path, int error) {
   switch (error) {
     case ENOENT:
@@ -38,13 +45,20 @@ std::string why_unreachable(const std::string& path, int error) {
       return "clusterd does not run on this node (" + path + ": " + std::strerror(error) +
              ")\n  start it:            systemctl start clusterd\n  why it ended:        journalctl -u "
              "clusterd -n 50";
-    case EACCES:
-    case EPERM:
-      return "you may not ask clusterd (" + path + ": " + std::strerror(error) +
-             ")\n  be root, or let root add you: usermod -aG clusterd,clusterd-admin $USER";
     default:
       return "clusterd is not reachable (" + path + ": " + std::strerror(error) + ")";
   }
+}
+
+// The kernel has refused what the daemon would refuse, too.
+Answer not_allowed(const std::string& path, int error) {
+  const std::string name = user_name();
+  return {kForbidden, boost::json::serialize(boost::json::object{
+                          {"ok", false},
+                          {"text", "you may not ask clusterd (" + path + ": " + std::strerror(error) +
+                                       "); be root, or let root run \"usermod -aG clusterd " + name +
+                                       "\" (may look) or \"usermod -aG clusterd-admin " + name +
+                                       "\" (may also give orders), and log in again"}})};
 }
 
 // Waits until the socket is ready, or the time is over.
@@ -90,6 +104,7 @@ tl::expected<Answer, std::string> Client::ask(const std::string& request, std::c
   std::memcpy(address.sun_path, path_.c_str(), path_.size());
   const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (fd.get() < 0 || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EACCES || errno == EPERM) return not_allowed(path_, errno);
     return tl::unexpected(why_unreachable(path_, errno));
   }
   size_t sent = 0;

@@ -12,11 +12,14 @@ struct Answer {
   std::string body;
 };
 
+inline constexpr int kForbidden = 403;  // the text of the body says who may, and how to become one of them
+
 class Client {
  public:
   explicit Client(std::string run_dir) : path_(std::move(run_dir) + "/control.sock") {}
 
-  // The error says why the daemon was not reached, and what to do.
+  // The error says why the daemon was not reached, and what to do. A socket that this user may not open is an
+  // answer, too: 403, with a body as the daemon's own.
   [[nodiscard]] tl::expected<Answer, std::string> get(const std::string& target) const;
   [[nodiscard]] tl::expected<Answer, std::string> post(const std::string& target,
                                                        const std::string& body) const;

@@ -17,7 +17,8 @@ using namespace clusterd::ctl;
 
 constexpr const char* kFooter =
     "Exit codes: 0 done; 1 refused or failed; 2 wrong arguments; 3 the daemon is not reachable;\n"
-    "4 something needs a human (check, diverged, status --exit-code); 78 the configuration has errors.\n"
+    "4 something needs a human (check, diverged, status --exit-code); 77 this user may not ask for it;\n"
+    "78 the configuration has errors.\n"
     "Every verb has its own --help with an example. More: docs/operations.md";
 
 }  // namespace

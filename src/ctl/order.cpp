@@ -33,7 +33,7 @@ int give_order(const Client& client, const Order& order) {
     return kExitOk;
   }
   std::fprintf(stderr, "clusterctl: %s\n", text.c_str());
-  return kExitFailed;
+  return answer->status == kForbidden ? kExitNotAllowed : kExitFailed;
 }
 
 }  // namespace clusterd::ctl

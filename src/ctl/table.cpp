@@ -47,10 +47,38 @@ std::string cut(std::string_view text, size_t width) {
   return std::string(text.substr(0, end)) + "…";
 }
 
+namespace {
+
+// Bytes of the UTF-8 character at the start of `text`, 1 for what begins none.
+size_t character_bytes(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  const size_t bytes = first >= 0xf0 && first <= 0xf4 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 1;
+  if (first > 0xf4 || text.size() < bytes) return 1;
+  for (size_t i = 1; i < bytes; ++i) {
+    if ((static_cast<unsigned char>(text[i]) & 0xc0U) != 0x80U) return 1;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 std::string printable(std::string_view text) {
-  std::string clean(text);
-  for (char& c : clean) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  std::string clean;
+  clean.reserve(text.size());
+  while (!text.empty()) {
+    const size_t bytes = character_bytes(text);
+    const auto first = static_cast<unsigned char>(text.front());
+    const bool control = bytes == 1 ? first < 0x20 || first == 0x7f
+                                    // U+0080 to U+009F: some terminals obey them, too.
+                                    : first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
+    if (control) {
+      clean += ' ';
+    } else if (bytes == 1 && first >= 0x80) {
+      clean += '?';
+    } else {
+      clean += text.substr(0, bytes);
+    }
+    text.remove_prefix(bytes);
   }
   return clean;
 }

@@ -192,6 +192,10 @@ class Checker {
           "systemctl start clusterd");
       return;
     }
+    if (answer->status == kForbidden) {
+      add(Level::kWarning, "daemon", "it was not asked: this user may not", "sudo clusterctl check");
+      return;
+    }
     const auto seen = findings_from_json(answer->body, "");
     findings_.insert(findings_.end(), seen.begin(), seen.end());
   }

@@ -23,7 +23,10 @@ namespace {
 tl::expected<std::string, int> page(const Globals& globals, const std::string& target) {
   const auto answer = Client(globals.run_dir).get(target);
   if (!answer) return tl::unexpected(complain(answer.error(), kExitUnreachable));
-  if (answer->status != 200) return tl::unexpected(complain(answer_text(answer->body), kExitFailed));
+  if (answer->status != 200) {
+    const int code = answer->status == kForbidden ? kExitNotAllowed : kExitFailed;
+    return tl::unexpected(complain(answer_text(answer->body), code));
+  }
   return answer->body;
 }
 

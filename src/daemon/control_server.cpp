@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -17,8 +18,6 @@
 #include <list>
 #include <optional>
 #include <utility>
-
-#include "daemon/peer_credentials.hpp"
 
 namespace clusterd {
 
@@ -80,17 +79,18 @@ std::optional<uint64_t> query_number(std::string_view query, std::string_view ke
 
 class ControlServer::Impl : public std::enable_shared_from_this<ControlServer::Impl> {
  public:
-  Impl(EventLoop& loop, ControlBackend& backend, ControlLimits limits)
+  Impl(EventLoop& loop, ControlBackend& backend, ControlLimits limits, const AccessGroups& groups)
       : io_(*static_cast<asio::io_context*>(loop.native())),
         acceptor_(io_),
         retry_(io_),
         backend_(backend),
         limits_(limits),
-        groups_(access_groups()) {}
+        groups_(groups) {}
 
   Result<void> listen(const std::string& path);
   void close();
   void forget(const Session* session);
+  [[nodiscard]] size_t waiting() const;
 
   asio::io_context& io_;
   Local::acceptor acceptor_;
@@ -104,7 +104,7 @@ class ControlServer::Impl : public std::enable_shared_from_this<ControlServer::I
  private:
   void accept();
   void accepted(Local::socket socket);
-  void make_room();
+  void make_room(Access newcomer);
 };
 
 namespace {
@@ -112,13 +112,14 @@ namespace {
 // One connection. It lives as long as the server lists it or a callback holds it.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(std::weak_ptr<ControlServer::Impl> server, Local::socket socket, Access access, pid_t pid,
-          const ControlLimits& limits)
+  Session(std::weak_ptr<ControlServer::Impl> server, Local::socket socket, Access access,
+          const PeerCredentials& peer, const ControlLimits& limits)
       : server_(std::move(server)),
         stream_(std::move(socket)),
         deadline_(stream_.get_executor()),
         access_(access),
-        pid_(pid),
+        pid_(peer.pid),
+        uid_(peer.uid),
         limits_(limits) {}
 
   void read() {
@@ -139,6 +140,7 @@ class Session : public std::enable_shared_from_this<Session> {
   }
 
   [[nodiscard]] bool waits_for_command() const { return waiting_; }
+  [[nodiscard]] Access access() const { return access_; }
 
  private:
   void on_read(const BoostError& error) {
@@ -167,8 +169,7 @@ class Session : public std::enable_shared_from_this<Session> {
   void handle(ControlServer::Impl& server) {
     const auto& request = parser_->get();
     if (access_ == Access::kNone) {
-      return refuse(server, http::status::forbidden,
-                    "only root and the groups clusterd and clusterd-admin may ask");
+      return refuse(server, http::status::forbidden, refusal(Access::kRead, server.groups_, uid_));
     }
     const std::string_view target(request.target().data(), request.target().size());
     const size_t mark = std::min(target.find('?'), target.size());
@@ -200,8 +201,11 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void command(ControlServer::Impl& server) {
     if (access_ != Access::kAdmin) {
-      return refuse(server, http::status::forbidden,
-                    "only root and the group clusterd-admin may give orders");
+      return refuse(server, http::status::forbidden, refusal(Access::kAdmin, server.groups_, uid_));
+    }
+    if (server.waiting() >= limits_.max_waiting) {
+      return refuse(server, http::status::service_unavailable,
+                    "too many orders wait for their answers; look at `clusterctl status`, and try again");
     }
     std::string error;
     const auto order = parse_command(parser_->get().body(), error);
@@ -261,6 +265,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::optional<http::response<http::string_body>> response_;
   const Access access_;
   const pid_t pid_;
+  const uid_t uid_;
   const ControlLimits limits_;
   uint64_t command_ = 0;
   bool waiting_ = false;
@@ -298,11 +303,7 @@ Result<void> ControlServer::Impl::listen(const std::string& path) {
   }
   if (!error) acceptor_.listen(64, error);
   if (error) return fail(Code::kRefused, "cannot listen on " + path + ": " + error.message());
-  const auto group = groups_.readers ? groups_.readers : groups_.admins;
-  if (group && ::chown(path.c_str(), static_cast<uid_t>(-1), *group) != 0) {
-    return fail(Code::kRefused, "cannot give " + path + " to its group: " + std::strerror(errno));
-  }
-  if (::chmod(path.c_str(), 0660) != 0) return fail(Code::kRefused, path + ": " + std::strerror(errno));
+  if (auto permitted = permit(path, groups_); !permitted) return permitted;
   accept();
   return {};
 }
@@ -328,24 +329,33 @@ void ControlServer::Impl::accepted(Local::socket socket) {
   const auto peer = peer_credentials(socket.native_handle());
   if (!peer) return;
   ++stats_.accepted;
-  make_room();
-  if (sessions_.size() >= limits_.max_connections)
-    return;  // all wait for commands: the newcomer has to try again
-  auto session = std::make_shared<Session>(weak_from_this(), std::move(socket), access_of(*peer, groups_),
-                                           peer->pid, limits_);
+  const Access access = access_of(*peer, groups_);
+  make_room(access);
+  if (sessions_.size() >= limits_.max_connections) {
+    ++stats_.dropped;  // the others may do more, or wait for answers: the newcomer has to try again
+    return;
+  }
+  auto session = std::make_shared<Session>(weak_from_this(), std::move(socket), access, *peer, limits_);
   sessions_.push_back(session);
   session->read();
 }
 
-void ControlServer::Impl::make_room() {
+void ControlServer::Impl::make_room(Access newcomer) {
   if (sessions_.size() < limits_.max_connections) return;
+  auto least = sessions_.end();
   for (auto it = sessions_.begin(); it != sessions_.end(); ++it) {
     if ((*it)->waits_for_command()) continue;
-    (*it)->drop();
-    sessions_.erase(it);
-    ++stats_.dropped;
-    return;
+    if (least == sessions_.end() || (*it)->access() < (*least)->access()) least = it;
   }
+  if (least == sessions_.end() || (*least)->access() > newcomer) return;
+  (*least)->drop();
+  sessions_.erase(least);
+  ++stats_.dropped;
+}
+
+size_t ControlServer::Impl::waiting() const {
+  return static_cast<size_t>(std::count_if(sessions_.begin(), sessions_.end(),
+                                           [](const auto& session) { return session->waits_for_command(); }));
 }
 
 void ControlServer::Impl::forget(const Session* session) {
@@ -360,8 +370,9 @@ void ControlServer::Impl::close() {
   sessions_.clear();
 }
 
-ControlServer::ControlServer(EventLoop& loop, ControlBackend& backend, ControlLimits limits)
-    : impl_(std::make_shared<Impl>(loop, backend, limits)) {}
+ControlServer::ControlServer(EventLoop& loop, ControlBackend& backend, ControlLimits limits,
+                             const AccessGroups& groups)
+    : impl_(std::make_shared<Impl>(loop, backend, limits, groups)) {}
 ControlServer::~ControlServer() { impl_->close(); }
 
 Result<void> ControlServer::listen(const std::string& path) { return impl_->listen(path); }

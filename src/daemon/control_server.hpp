@@ -1,11 +1,16 @@
 // The control socket: HTTP/1.1 and JSON for clusterctl, helpers and the web page.
 //
-// A client is hostile until proven otherwise: it gets kIdle to deliver a whole request and to take its
-// answer, a request of at most kMaxHeader + kMaxBody bytes, and a place among kMaxConnections; when they are
-// all taken the oldest connection that is not waiting for a command's answer is dropped, so that a client
-// that holds connections open locks nobody out. Who is asking is told by the kernel (SO_PEERCRED,
-// SO_PEERGROUPS): root and the group clusterd-admin may do everything, the group clusterd may read, all
-// others get 403.
+// Who is asking is told by the kernel (peer_credentials.hpp): root and the group clusterd-admin may do
+// everything, the group clusterd may look (403 for orders), and nobody else can even connect. An access list
+// on the socket file sees to that, rather than a 403 for everybody: whoever may connect may also make this
+// thread, which runs at real-time priority, accept and answer as often as he likes. Where the file's
+// permissions were loosened by hand, strangers get 403.
+//
+// A client is hostile until proven otherwise: it gets `idle` to deliver a whole request and to take its
+// answer, a request of at most `max_header` + `max_body` bytes, and a place among `max_connections`. When
+// they are all taken the oldest connection of those with the least access goes, so that a client that holds
+// connections open locks nobody out, and one that may only look nobody who may act. A connection that waits
+// for the answer to its order stays; at most `max_waiting` may wait.
 //
 // Everything runs on the event loop's thread and never blocks it.
 #pragma once
@@ -15,12 +20,14 @@
 
 #include "base/result.hpp"
 #include "daemon/control_backend.hpp"
+#include "daemon/peer_credentials.hpp"
 #include "linux/event_loop.hpp"
 
 namespace clusterd {
 
 struct ControlLimits {
   size_t max_connections = 32;
+  size_t max_waiting = 28;  // for the answer to an order; a few places stay for questions
   size_t max_header = 8 * 1024;
   size_t max_body = 64 * 1024;
   Duration idle = std::chrono::seconds(10);
@@ -38,13 +45,13 @@ class ControlServer {
  public:
   class Impl;
 
-  ControlServer(EventLoop& loop, ControlBackend& backend, ControlLimits limits = {});
+  ControlServer(EventLoop& loop, ControlBackend& backend, ControlLimits limits = {},
+                const AccessGroups& groups = access_groups());
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
 
-  // Listens on `path`, replacing a socket that a dead daemon left there. The socket belongs to the group
-  // clusterd if there is one, or else to clusterd-admin, or else to root alone; mode 0660.
+  // Listens on `path`, replacing a socket that a dead daemon left there. Root and the groups may connect.
   [[nodiscard]] Result<void> listen(const std::string& path);
 
   [[nodiscard]] size_t connections() const;

@@ -11,9 +11,12 @@ namespace {
 
 // Nothing of what the daemon, the peer or a file has said may reach the terminal as a control character.
 void harmless(std::string_view text) {
+  uint8_t before = 0;
   for (const char c : text) {
     const auto byte = static_cast<uint8_t>(c);
     require((byte >= 0x20 && byte != 0x7f) || c == '\n', "the terminal gets no control characters");
+    require(before != 0xc2 || byte >= 0xa0, "not even those that are two bytes long");
+    before = byte;
   }
 }
 

@@ -23,6 +23,7 @@
   X(config)                      \
   X(events)                      \
   X(frames)                      \
+  X(groups)                      \
   X(heartbeat)                   \
   X(http)                        \
   X(itemize)                     \

@@ -90,6 +90,9 @@ TEST(RenderStatus, LetsNothingReachTheTerminal) {
       "{\"cluster\":\"\\u001b[2Jevil\",\"services\":[{\"name\":\"a\\nb\",\"detail\":\"\\u0007\"}]}",
       Look{false, 100});
   EXPECT_THAT(text, Not(HasSubstr("\033")));
+  EXPECT_EQ(printable("a\xc2\x9b"
+                      "2Jb\x9b\xff\xc3\xa4\xe2\x82"),
+            "a 2Jb??\xc3\xa4??");
   EXPECT_THAT(text, Not(HasSubstr("\007")));
   EXPECT_THAT(text, HasSubstr("a b"));
 }

@@ -1,132 +1,14 @@
 // The control server against clients that do not mean well.
 #include "daemon/control_server.hpp"
 
-#include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstring>
 #include <fstream>
-#include <string>
-#include <vector>
+
+#include "control_bench.hpp"
 
 namespace clusterd {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-class FakeBackend final : public ControlBackend {
- public:
-  std::string status() override { return "{\"node\":\"serv1\"}"; }
-  std::optional<std::string> decisions(const std::string& service, size_t limit) override {
-    if (service == "nothing") return std::nullopt;
-    return service + ":" + std::to_string(limit);
-  }
-  std::string events(uint64_t after) override { return "after " + std::to_string(after); }
-  std::string check() override { return "{}"; }
-  void command(const CommandRequest& request, pid_t pid, std::function<void(CommandAnswer)> answer) override {
-    requests.push_back(request);
-    callers.push_back(pid);
-    if (hold) {
-      held.push_back(std::move(answer));
-    } else {
-      answer({request.service != "refused", "text of the core"});
-    }
-  }
-  bool hold = false;
-  std::vector<CommandRequest> requests;
-  std::vector<pid_t> callers;
-  std::vector<std::function<void(CommandAnswer)>> held;
-};
-
-// A client that writes what it likes and reads what comes, without blocking.
-class Client {
- public:
-  explicit Client(const std::string& path) : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size());
-    connected_ = ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  }
-  ~Client() { ::close(fd_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-
-  [[nodiscard]] bool connected() const { return connected_; }
-  void send(const std::string& bytes) {
-    (void)!::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
-  // Collects what has come; true once the server has closed the connection.
-  bool closed() {
-    char chunk[65536];
-    while (true) {
-      const ssize_t n = ::recv(fd_, chunk, sizeof chunk, MSG_DONTWAIT);
-      if (n > 0) {
-        received.append(chunk, static_cast<size_t>(n));
-      } else {
-        return n == 0 || (errno != EAGAIN && errno != EINTR);
-      }
-    }
-  }
-  bool has(const std::string& text) {
-    closed();
-    return received.find(text) != std::string::npos;
-  }
-  std::string received;
-
- private:
-  int fd_;
-  bool connected_ = false;
-};
-
-std::string get(const std::string& target, const std::string& more = "") {
-  return "GET " + target + " HTTP/1.1\r\nHost: x\r\n" + more + "\r\n";
-}
-std::string post(const std::string& body) {
-  return "POST /v1/command HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + body;
-}
-
-class ControlServerTest : public testing::Test {
- protected:
-  void SetUp() override {
-    char folder[] = "/tmp/cdt-daemon-XXXXXX";
-    ASSERT_NE(::mkdtemp(folder), nullptr);
-    folder_ = folder;
-    path_ = folder_ + "/control.sock";
-  }
-  void TearDown() override {
-    server_.reset();
-    ::unlink(path_.c_str());
-    ::rmdir(folder_.c_str());
-  }
-  void serve(ControlLimits limits = {}) {
-    server_ = std::make_unique<ControlServer>(loop_, backend_, limits);
-    ASSERT_TRUE(server_->listen(path_).has_value());
-  }
-  // Runs the server until `client` has received `text`.
-  testing::AssertionResult gets(Client& client, const std::string& text) {
-    if (loop_.run_until([&] { return client.has(text); }, seconds(20))) return testing::AssertionSuccess();
-    return testing::AssertionFailure() << "received only: " << client.received;
-  }
-  bool until(const std::function<bool()>& done) { return loop_.run_until(done, seconds(20)); }
-  // The server still works for a well-behaved client.
-  testing::AssertionResult serves() {
-    Client good(path_);
-    good.send(get("/v1/status"));
-    return gets(good, "{\"node\":\"serv1\"}");
-  }
-
-  EventLoop loop_;
-  FakeBackend backend_;
-  std::unique_ptr<ControlServer> server_;
-  std::string folder_, path_;
-};
+using namespace testing;  // NOLINT: control_bench.hpp
 
 TEST_F(ControlServerTest, AnswersEveryPage) {
   serve();
@@ -140,13 +22,6 @@ TEST_F(ControlServerTest, AnswersEveryPage) {
   client.send(get("/v1/check"));
   EXPECT_TRUE(until([&] { return server_->stats().requests == 4; }));
   EXPECT_EQ(server_->connections(), 1U);
-}
-
-TEST_F(ControlServerTest, SocketIsPrivate) {
-  serve();
-  struct stat info {};
-  ASSERT_EQ(::stat(path_.c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 07777U, 0660U);
 }
 
 TEST_F(ControlServerTest, ReplacesTheSocketOfADeadDaemonButNoFile) {
@@ -320,26 +195,6 @@ TEST_F(ControlServerTest, AnswerAfterTheClientOrTheServerWentAway) {
   server_.reset();
   backend_.held[1]({true, "no server either"});
   EXPECT_TRUE(until([&] { return client.closed(); }));
-}
-
-TEST_F(ControlServerTest, StrangersGetNothing) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
-  serve();
-  ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
-  ASSERT_EQ(::chmod(path_.c_str(), 0666), 0);  // were it not for the mode, the kernel's word still counts
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (::setgid(65534) != 0 || ::setuid(65534) != 0) ::_exit(9);
-    Client client(path_);
-    client.send(post(R"({"kind":"stop-services"})"));
-    for (int i = 0; i < 2000 && !client.closed(); ++i) ::usleep(5000);
-    ::_exit(client.received.find("403 Forbidden") != std::string::npos ? 0 : 1);
-  }
-  int status = -1;
-  bool ended = false;
-  EXPECT_TRUE(until([&] { return ended = ended || ::waitpid(child, &status, WNOHANG) == child; }));
-  EXPECT_EQ(status, 0);
-  EXPECT_TRUE(backend_.requests.empty());
 }
 
 }  // namespace
