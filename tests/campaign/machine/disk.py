@@ -7,8 +7,9 @@ cache. So this disk is a server of its own (NBD, which QEMU speaks), and keeps t
 - the *image* file, what is on the platters: writes reach it when the guest flushes (or asks for FUA).
 
 `cut` is the power failure. What has not been flushed since is lost, wholly or in parts: a real drive writes its
-cache back in any order, and a request of several sectors may be half done. One sector (512 bytes) is never torn;
-a file system may rely on that.
+cache back in any order, and a request of several sectors may be half done. One sector is never torn; a file system may rely on that. A sector has 1024 bytes
+here: ext4's superblock has that size, and a file system of which half a superblock was written cannot be mounted any
+more (tried, with 512), whatever was stored in it.
 
 A flush takes a while (`flush_seconds`, the mean), as it does on a real drive: that is when most cuts come.
 
@@ -25,7 +26,7 @@ import subprocess
 import threading
 import time
 
-SECTOR = 512
+SECTOR = 1024
 
 _MAGIC = 0x4E42444D41474943
 _OPTION_MAGIC = 0x49484156454F5054
@@ -209,8 +210,15 @@ def _take(stream, size):
     return data
 
 
-def make_image(path, megabytes):
-    """A file with an empty ext4 in it."""
+FILE_SYSTEMS = {
+    "ext4": (64, ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
+    "xfs": (320, ["mkfs.xfs", "-q", "-b", "size=4096"]),
+}
+
+
+def make_image(path, filesystem):
+    """A file with an empty file system in it."""
+    megabytes, command = FILE_SYSTEMS[filesystem]
     with open(path, "wb") as file:
         file.truncate(megabytes << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", path], check=True)
+    subprocess.run([*command, path], check=True)

@@ -109,7 +109,7 @@ def _libraries(program):
 class Initramfs:
     """A folder that becomes an initramfs."""
 
-    MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "crc32c_generic", "ext4")
+    MODULES = ("virtio_pci", "virtio_console", "virtio_blk", "crc32c_generic")
 
     def __init__(self, start, modules=()):
         self._root = tempfile.mkdtemp(prefix="clusterd-machine-")

@@ -85,11 +85,11 @@ backups = { keep = "30d", max = "1GiB" }
 """
 _START = """
 mkdir -p /disk /srv/data /var/lib/clusterd /run/clusterd
-mount -t ext4 /dev/vda /disk || echo "error the first disk cannot be mounted" >&3
+mount -t $FS /dev/vda /disk || echo "error the first disk cannot be mounted" >&3
 state=/disk
 if [ -e /dev/vdb ]; then
   mkdir -p /disk2
-  mount -t ext4 /dev/vdb /disk2 || echo "error the second disk cannot be mounted" >&3
+  mount -t $FS /dev/vdb /disk2 || echo "error the second disk cannot be mounted" >&3
   state=/disk2
 fi
 mkdir -p /disk/data $state/clusterd
@@ -112,17 +112,17 @@ class Scan:
 
 
 class MirrorTarget:
-    modules = ()
     waiting = ("done", "local-end")
     working = ("begin", "epoch", "purge")
     mean_lines = 3
     mean_writes = 250
 
-    def __init__(self, folder, build, disk_count):
+    def __init__(self, folder, build, filesystem, disk_count):
         self._build = build
+        self._filesystem = filesystem
         self.images = [os.path.join(folder, f"disk{number}.img") for number in range(disk_count)]
         for image in self.images:
-            disks.make_image(image, 64)
+            disks.make_image(image, filesystem)
         self.findings = []
         self._done = None  # last run that was reported
         self._begun = 0  # last run that had begun
@@ -140,7 +140,7 @@ class MirrorTarget:
         self._fresh = True
 
     def initramfs(self):
-        root = machine.Initramfs(_START)
+        root = machine.Initramfs(_START, (self._filesystem,))
         root.program(os.path.join(self._build, "tests/campaign/machine/machine_guest"))
         root.program(os.path.join(self._build, "tests/campaign/machine/libforget_sync.so"), "/lib/forget_sync.so")
         root.program(os.path.join(self._build, "bin/clusterd-mirror"))
@@ -155,7 +155,7 @@ class MirrorTarget:
         self._scan = None
         self._fresh = True
         self._runs = self._resyncs = 0
-        return {"RUN": self._begun + 1, "EPOCH": self._epoch, "LOCAL": self._next_local}
+        return {"RUN": self._begun + 1, "EPOCH": self._epoch, "LOCAL": self._next_local, "FS": self._filesystem}
 
     def line(self, text):
         """True when the guest has told what the last cut has left, and begins to work."""

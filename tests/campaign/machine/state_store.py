@@ -6,7 +6,7 @@ from . import machine
 
 _START = """
 mkdir /disk
-mount -t ext4 /dev/vda /disk || echo "error the disk cannot be mounted" >&3
+mount -t $FS /dev/vda /disk || echo "error the disk cannot be mounted" >&3
 exec env ${FORGET:+LD_PRELOAD=/lib/forget_sync.so} machine_guest state
 """
 
@@ -14,30 +14,30 @@ exec env ${FORGET:+LD_PRELOAD=/lib/forget_sync.so} machine_guest state
 class StateStore:
     """What a campaign needs of its subject: disks, the initramfs, and a judge of the lines."""
 
-    modules = ()
     waiting = ("durable",)  # promises: a cut right after one is most telling
     working = ()  # after these something takes a while
     mean_lines = 20  # of these kinds before the cut
     mean_writes = 100  # before the cut
 
-    def __init__(self, folder, build):
+    def __init__(self, folder, build, filesystem):
         self._build = build
+        self._filesystem = filesystem
         image = os.path.join(folder, "disk.img")
-        disks.make_image(image, 48)
+        disks.make_image(image, filesystem)
         self.images = [image]
         self.reported = 0  # the newest version that was promised
         self.findings = []
         self._told = 0
 
     def initramfs(self):
-        root = machine.Initramfs(_START)
+        root = machine.Initramfs(_START, (self._filesystem,))
         root.program(os.path.join(self._build, "tests/campaign/machine/machine_guest"))
         root.program(os.path.join(self._build, "tests/campaign/machine/libforget_sync.so"), "/lib/forget_sync.so")
         return root
 
     def parameters(self, rng):
         self._told = 0
-        return {"DEPTH": rng.randint(1, 4)}
+        return {"DEPTH": rng.randint(1, 4), "FS": self._filesystem}
 
     def line(self, text):
         """True when the guest is at work: from now on a cut is worth while."""
