@@ -205,23 +205,9 @@ std::optional<Heartbeat> decode(std::span<const uint8_t> bytes) {
 }
 
 const char* name(Role role) {
-  switch (role) {
-    case Role::kStandby:
-      return "standby";
-    case Role::kStarting:
-      return "starting";
-    case Role::kActive:
-      return "active";
-    case Role::kStopping:
-      return "stopping";
-    case Role::kSuspended:
-      return "suspended";
-    case Role::kReleased:
-      return "released";
-    case Role::kFailed:
-      return "failed";
-  }
-  return "unknown";
+  static constexpr std::array<const char*, kMaxRole + 1> kNames = {
+      "standby", "starting", "active", "stopping", "suspended", "released", "failed"};
+  return kNames.at(static_cast<size_t>(role));
 }
 
 }  // namespace clusterd

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/canary.hpp"
+#include "base/check.hpp"
 #include "base/mark.hpp"
 
 namespace clusterd {
@@ -34,8 +35,7 @@ bool Members::hot_ready() const {
 
 void Members::start(Instant now, Actions& out) {
   // A restart that is under way ends in kUp by itself.
-  if (state_ == State::kUp || (state_ == State::kStarting && addresses_wanted_)) return;
-  addresses_wanted_ = true;
+  if (state_ == State::kUp || state_ == State::kStarting) return;
   restarting_ = false;
   killing_ = false;
   trouble_.clear();
@@ -47,7 +47,7 @@ void Members::start(Instant now, Actions& out) {
 }
 
 void Members::keep_hot(Instant now, Actions& out) {
-  if (!service().hot || state_ != State::kDown) return;
+  CLUSTERD_CHECK(service().hot && state_ == State::kDown, "only a hot standby is kept hot");
   for (size_t i = 0; i < outcome_.size(); ++i) {
     if (unit_runs(i)) continue;
     out.start_units.push_back({id_, UnitId(i)});
@@ -64,7 +64,7 @@ void Members::on(Instant now, const AddressReport& event, Actions& out) {
   }
   if (addresses_up_) return;
   addresses_up_ = true;
-  if (state_ == State::kStarting) start_unit(now, 0, out);
+  if (!restarting_) start_unit(now, 0, out);
 }
 
 void Members::on(Instant /*now*/, const AddressLost& event, Actions& out) {
@@ -94,10 +94,9 @@ void Members::started_all(Instant now, Actions& out) {
 // ---- down ----
 
 void Members::stop(Instant now, Actions& out) {
-  if (state_ == State::kDown || (state_ == State::kStopping && !restarting_)) return;
+  if (state_ == State::kDown || state_ == State::kStopping) return;
   if (restarting_) mark(Mark::kStopDuringRestart);
   restarting_ = false;
-  addresses_wanted_ = false;
   trouble_.clear();
   if (!check_good_.empty()) out.stop_checks.push_back(id_);
   state_ = State::kStopping;
@@ -176,7 +175,7 @@ void Members::restart_from(Instant now, size_t unit, Actions& out) {
   if (!check_good_.empty()) out.stop_checks.push_back(id_);
   if (!addresses_up_) {
     out.add_addresses.push_back(id_);
-    limit_ = now + kAddressLimit;
+    if (!restarting_) limit_ = now + kAddressLimit;  // else the stops under way come to their end first
     return;
   }
   if (outcome_.empty()) return started_all(now, out);
@@ -204,7 +203,9 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
       if (state_ == State::kStarting && restarting_ && awaited) {
         if (unit > restart_to_) return stop_unit(now, unit - 1, false, out);
         restarting_ = false;
-        return start_unit(now, unit, out);
+        if (addresses_up_) return start_unit(now, unit, out);
+        limit_ = now + kAddressLimit;
+        return;
       }
       // What refused to end has ended after all, and that was verified.
       if (state_ == State::kStopFailed && awaited) {
@@ -272,54 +273,28 @@ void Members::on(Instant now, const CheckReport& event, Actions& out) {
 void Members::tick(Instant now, Actions& out) {
   if (now < limit_) return;
   limit_ = kNever;
-  switch (state_) {
-    case State::kStarting:
-      if (!addresses_up_) {
-        mark(Mark::kAddressTimedOut);
-        return failed(now, "its addresses were not added in time", out);
-      }
-      if (restarting_) {
-        if (killing_) restarting_ = false;
-        return stop_did_not_work(now, "time limit", out);
-      }
-      mark(Mark::kUnitStartTimedOut);
-      return failed(now,
-                    fmt::format("{} did not start within {:.0f} s", service().units.at(at_).name,
-                                to_seconds(service().units.at(at_).start_timeout)),
-                    out);
-    case State::kStopping:
-      mark(Mark::kStopTimedOut);
-      return stop_did_not_work(now, "time limit", out);
-    case State::kDown:
-      return keep_hot(now, out);
-    case State::kUnknown:
-    case State::kUp:
-    case State::kStartFailed:
-    case State::kStopFailed:
-      return;
+  // Only these three states have time limits.
+  if (state_ == State::kDown) return keep_hot(now, out);
+  if (state_ == State::kStopping) {
+    mark(Mark::kStopTimedOut);
+    return stop_did_not_work(now, "time limit", out);
   }
+  CLUSTERD_CHECK(state_ == State::kStarting, "only a start or a stop under way has a time limit");
+  if (restarting_) {
+    if (killing_) restarting_ = false;
+    return stop_did_not_work(now, "time limit", out);
+  }
+  if (!addresses_up_) {
+    mark(Mark::kAddressTimedOut);
+    return failed(now, "its addresses were not added in time", out);
+  }
+  mark(Mark::kUnitStartTimedOut);
+  failed(now,
+         fmt::format("{} did not start within {:.0f} s", service().units.at(at_).name,
+                     to_seconds(service().units.at(at_).start_timeout)),
+         out);
 }
 
 Instant Members::next_deadline() const { return limit_; }
-
-const char* name(Members::State state) {
-  switch (state) {
-    case Members::State::kUnknown:
-      return "unknown";
-    case Members::State::kDown:
-      return "down";
-    case Members::State::kStarting:
-      return "starting";
-    case Members::State::kUp:
-      return "up";
-    case Members::State::kStopping:
-      return "stopping";
-    case Members::State::kStartFailed:
-      return "failed to start";
-    case Members::State::kStopFailed:
-      return "failed to stop";
-  }
-  return "?";
-}
 
 }  // namespace clusterd

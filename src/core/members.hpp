@@ -34,7 +34,7 @@ class Members {
   void start(Instant now, Actions& out);
   // Takes everything down (a hot service keeps its units).
   void stop(Instant now, Actions& out);
-  // A hot standby: units up, addresses down.
+  // A hot standby: units up, addresses down. Only for a hot service that is down.
   void keep_hot(Instant now, Actions& out);
 
   void on(Instant now, const AddressReport& event, Actions& out);
@@ -72,7 +72,6 @@ class Members {
   const Config* config_;
   ServiceId id_;
   State state_ = State::kUnknown;
-  bool addresses_wanted_ = false;
   bool addresses_up_ = false;
   bool killing_ = false;
   bool restarting_ = false;  // stops units in order to start them again,
@@ -86,7 +85,5 @@ class Members {
   std::vector<unsigned> check_failures_;
   std::vector<bool> check_good_;
 };
-
-[[nodiscard]] const char* name(Members::State state);
 
 }  // namespace clusterd

@@ -89,7 +89,7 @@ Actions Node::Impl::step(Instant now, const Event& event) {
 
 // A node whose own loop was late distrusts its own suspicion: it lengthens its window by as much.
 void Node::Impl::note_lateness(Instant now, Actions& out) {
-  if (!started_ || deadline_ == kNever) return;
+  if (!started_) return;
   const Duration late = now - deadline_;
   if (late <= std::max<Duration>(config_.timing.heartbeat / 2, std::chrono::milliseconds(3))) return;
   lateness_ = late;
@@ -137,14 +137,14 @@ void Node::Impl::on(const Tick& event, Actions& out) {
 
 bool Node::Impl::repeats(const Heartbeat& heartbeat) const {
   const Heartbeat* latest = peer_.latest();
-  return started_ && latest != nullptr && heartbeat.from == config_.peer() &&
-         heartbeat.boot == latest->boot && heartbeat.sequence <= latest->sequence;
+  return latest != nullptr && heartbeat.from == config_.peer() && heartbeat.boot == latest->boot &&
+         heartbeat.sequence <= latest->sequence;
 }
 
 void Node::Impl::on(const HeartbeatReceived& event, Actions& out) {
   const Heartbeat& heartbeat = event.heartbeat;
   if (heartbeat.from != config_.peer()) return mark(Mark::kHeartbeatNotFromPeer);
-  if (event.relay && sabotaged(Canary::kRelaysUncounted)) return;
+  if (sabotaged(Canary::kRelaysUncounted) && event.relay) return;
   if (event.relay && event.relay->at() < config_.hosts.size()) hosts_.relayed(*event.relay, now_);
   if (event.link && event.link->at() >= config_.links.size()) return mark(Mark::kHeartbeatUnknownLink);
   if (heartbeat.config_hash == config_.hash &&

@@ -116,7 +116,7 @@ bool ReferenceHosts::review(Instant now, const Heartbeat& peer, uint64_t acked_s
     const bool back =
         host.both_answer_since != kLongAgo && now - host.both_answer_since >= config_->timing.host_back;
 
-    if (gone && sabotaged(Canary::kLeaveOrderReversed)) {
+    if (sabotaged(Canary::kLeaveOrderReversed) && gone) {
       host.wanted.in_standby_set = host.durable.in_standby_set = false;
     } else if (gone) {
       if (host.wanted.in_active_set) {

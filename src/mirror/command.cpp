@@ -123,7 +123,7 @@ std::vector<std::string> rsync_command(const MirrorConfig& mirror, const SshConf
     out.push_back(fmt::format("--bwlimit={}", std::max<uint64_t>(1, mirror.bandwidth / 1024)));
   for (const auto& pattern : mirror.exclude) out.push_back("--exclude=" + pattern);
   for (const auto& pattern : plan.more_excludes) out.push_back("--exclude=" + pattern);
-  if (!plan.backup_dir.empty() && !sabotaged(Canary::kBackupSkipped))
+  if (!sabotaged(Canary::kBackupSkipped) && !plan.backup_dir.empty())
     out.insert(out.end(), {"--backup", "--backup-dir=" + plan.backup_dir});
   if (!plan.receive.empty()) out.push_back("--rsync-path=" + plan.receive);
   if (plan.make_path) out.push_back("--mkpath");

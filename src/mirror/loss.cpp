@@ -1,20 +1,15 @@
 #include "mirror/loss.hpp"
 
+#include <array>
+
 #include "base/canary.hpp"
 #include "base/mark.hpp"
 
 namespace clusterd::mirror {
 
 std::string_view change_name(Candidate::Change change) {
-  switch (change) {
-    case Candidate::Change::kChanged:
-      return "changed";
-    case Candidate::Change::kCreated:
-      return "created";
-    case Candidate::Change::kDeleted:
-      return "deleted";
-  }
-  return "?";
+  static constexpr std::array<std::string_view, 3> kNames = {"changed", "created", "deleted"};
+  return kNames.at(static_cast<size_t>(change));
 }
 
 std::optional<Candidate> candidate(const Entry* mirrored, const Entry* here) {

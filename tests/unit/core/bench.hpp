@@ -61,6 +61,7 @@ class Bench {
     for (const auto& send : actions.heartbeats) own = send.heartbeat;
     replies.insert(replies.end(), actions.replies.begin(), actions.replies.end());
     notices.insert(notices.end(), actions.notices.begin(), actions.notices.end());
+    receivers_stopped += actions.stop_receivers.size();
     stops += actions.stop_units.size();
     starts += actions.start_units.size();
     if (actions.persist) {
@@ -131,7 +132,7 @@ class Bench {
   Heartbeat own, peer;
   uint64_t version = 0;
   bool peer_alive = false, host_answers = true, disk_answers = true, units_answer = true;
-  size_t stops = 0, starts = 0;
+  size_t stops = 0, starts = 0, receivers_stopped = 0;
   std::vector<Reply> replies;
   std::vector<Notice> notices;
 };

@@ -143,6 +143,8 @@ TEST(HeartbeatCodec, ALongReasonIsCutAtACharacter) {
   const auto back = decode(encode(h));
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(back->answer.reason, std::string(119, 'a'));
+  h.answer.reason = std::string(200, '\x80');  // no character begins anywhere in it
+  EXPECT_EQ(decode(encode(h))->answer.reason, "");
   h.answer.reason = std::string(300, 'b');
   EXPECT_EQ(decode(encode(h))->answer.reason, std::string(120, 'b'));
 }
@@ -161,9 +163,17 @@ TEST(HeartbeatCodec, RefusesCountsAboveTheLimits) {
   EXPECT_TRUE(decode(bytes).has_value());
 }
 
+TEST(HeartbeatCodec, RefusesWhatFitsNoDatagram) {
+  EXPECT_FALSE(decode(std::vector<uint8_t>(kMaxHeartbeatBytes + 1)).has_value());
+}
+
 TEST(HeartbeatCodec, EveryRoleHasItsWord) {
   EXPECT_STREQ(name(Role::kStandby), "standby");
+  EXPECT_STREQ(name(Role::kStarting), "starting");
   EXPECT_STREQ(name(Role::kActive), "active");
+  EXPECT_STREQ(name(Role::kStopping), "stopping");
+  EXPECT_STREQ(name(Role::kSuspended), "suspended");
+  EXPECT_STREQ(name(Role::kReleased), "released");
   EXPECT_STREQ(name(Role::kFailed), "failed");
 }
 

@@ -3,67 +3,12 @@
 
 #include <gtest/gtest.h>
 
-namespace clusterd {
+#include "unit/core/members_fixture.hpp"
+
+namespace clusterd::testing {
 namespace {
 
 using std::chrono::seconds;
-using Outcome = UnitReport::Outcome;
-using State = Members::State;
-
-constexpr ServiceId kWeb{0};
-
-class MembersTest : public ::testing::Test {
- protected:
-  MembersTest() {
-    config_.services.resize(1);
-    auto& service = config_.services.front();
-    service.name = "web";
-    service.units.resize(2);
-    service.units.at(0).name = "first";
-    service.units.at(1).name = "second";
-    service.checks.resize(1);
-    service.checks.front().grace = seconds(10);
-    service.checks.front().failures = 2;
-    service.budget = {2, seconds(600)};
-  }
-  Members& members() {
-    if (!members_) members_.emplace(config_, kWeb);
-    return *members_;
-  }
-  Actions unit(size_t id, Outcome outcome) {
-    Actions out;
-    members().on(now_, UnitReport{kWeb, UnitId(id), outcome, "detail"}, out);
-    return out;
-  }
-  Actions addresses(bool ok) {
-    Actions out;
-    members().on(now_, AddressReport{kWeb, ok, "detail"}, out);
-    return out;
-  }
-  Actions tick(Duration later) {
-    now_ += later;
-    Actions out;
-    members().tick(now_, out);
-    return out;
-  }
-  Actions stop() {
-    Actions out;
-    members().stop(now_, out);
-    return out;
-  }
-  void bring_up() {
-    Actions out;
-    members().start(now_, out);
-    (void)addresses(true);
-    (void)unit(0, Outcome::kStarted);
-    (void)unit(1, Outcome::kStarted);
-    ASSERT_EQ(members().state(), State::kUp);
-  }
-
-  Config config_;
-  std::optional<Members> members_;
-  Instant now_{seconds(1000)};
-};
 
 TEST_F(MembersTest, StartsAddressesThenUnitsInOrderThenChecks) {
   Actions out;
@@ -207,4 +152,4 @@ TEST_F(MembersTest, AHotServiceKeepsItsUnitsAndRestartsThemOnTheStandby) {
 }
 
 }  // namespace
-}  // namespace clusterd
+}  // namespace clusterd::testing

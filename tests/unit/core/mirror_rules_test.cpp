@@ -182,5 +182,65 @@ TEST_F(MirrorRulesTest, TheEndCancelsWhatRuns) {
   EXPECT_FALSE(rules().peer_synced());
 }
 
+TEST_F(MirrorRulesTest, ProgressSaysWhatGoesOnAndEndsNothing) {
+  rules().begin(kStart, kEpoch);
+  (void)review(kStart);
+  MirrorReport event;
+  event.service = ServiceId(0);
+  event.mirror = MirrorId(0);
+  event.epoch = kEpoch;
+  event.kind = Kind::kResync;
+  event.outcome = Outcome::kProgress;
+  event.detail = "7 of 9 files";
+  Actions out;
+  rules().on(kStart, event, out);
+  EXPECT_EQ(rules().status().at(0).detail, "7 of 9 files");
+  EXPECT_EQ(rules().status().at(0).state, MirrorStatus::State::kRunning);
+  EXPECT_TRUE(rules().take_finished().empty());
+}
+
+TEST_F(MirrorRulesTest, OrdersOfTheAdministratorAreDueAtOnce) {
+  begin_and_resync();
+  EXPECT_TRUE(review(kStart + seconds(10)).empty());
+  EXPECT_TRUE(rules().run_now(kStart + seconds(10)));
+  auto orders = review(kStart + seconds(10));
+  ASSERT_EQ(orders.size(), 2U);
+  EXPECT_EQ(orders.front().kind, Kind::kRun);
+  report(kStart + seconds(11), 0, Kind::kRun, Outcome::kFailed);
+  rules().resync_now(kStart + seconds(11));
+  EXPECT_FALSE(rules().peer_synced());
+  orders = review(kStart + seconds(11));
+  ASSERT_EQ(orders.size(), 1U);  // the off-site run is still under way
+  EXPECT_EQ(orders.front().kind, Kind::kResync);
+}
+
+TEST_F(MirrorRulesTest, AMirrorToAnotherTargetCountsForNothingElse) {
+  config_.services.front().mirrors.erase(config_.services.front().mirrors.begin());
+  EXPECT_FALSE(rules().any_to_peer());
+  rules().begin(kStart, kEpoch);
+  EXPECT_TRUE(rules().peer_synced());
+  rules().peer_was_away();
+  const auto orders = review(kStart, false);
+  ASSERT_EQ(orders.size(), 1U);
+  EXPECT_EQ(orders.front().kind, Kind::kRun);
+}
+
+TEST_F(MirrorRulesTest, NothingIsOrderedAfterTheEnd) {
+  begin_and_resync();
+  Actions out;
+  rules().end(out);
+  EXPECT_TRUE(out.cancel_mirrors.empty());  // nothing ran
+  EXPECT_TRUE(review(kStart + seconds(100)).empty());
+  EXPECT_EQ(rules().next_deadline(), kNever);
+}
+
+TEST_F(MirrorRulesTest, AMirrorWithoutHaltsHasNothingToConfirm) {
+  begin_and_resync();
+  EXPECT_FALSE(rules().confirm("files", kStart));
+  rules().restore_halts({"files"});
+  EXPECT_FALSE(rules().confirm("other", kStart));
+  EXPECT_TRUE(rules().confirm("files", kStart));
+}
+
 }  // namespace
 }  // namespace clusterd
