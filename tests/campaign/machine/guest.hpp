@@ -37,7 +37,6 @@ void tell(const std::string& line);                 // to the outside
 //   purge NAME               the administrator lets go of a set
 [[noreturn]] void run_mirror_target();
 // Arms the watchdog and pets it until SIGTERM, then closes it in order (watchdog-reset --program pet).
-//   armed TIMEOUT [after-a-reset]: IDENTITY
 [[noreturn]] void run_watchdog(const std::string& device, uint64_t seconds);
 // The `ssh` between source and target.
 [[noreturn]] void run_ssh(int argc, char** argv);

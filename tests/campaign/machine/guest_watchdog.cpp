@@ -1,5 +1,4 @@
 // What a daemon does with its watchdog, and nothing else.
-#include <fmt/format.h>
 #include <signal.h>
 
 #include <chrono>
@@ -22,9 +21,6 @@ void run_watchdog(const std::string& device, uint64_t seconds) {
   ::sigaction(SIGTERM, &action, nullptr);
   auto dog = LinuxWatchdog::open({device, std::chrono::seconds(seconds), false});
   if (!dog) give_up(dog.error().message);
-  tell(fmt::format("armed {} {}: {}",
-                   std::chrono::duration_cast<std::chrono::seconds>((*dog)->timeout()).count(),
-                   (*dog)->reset_last_boot() ? "after-a-reset" : "", (*dog)->identity()));
   while (told_to_end == 0) {
     if (auto ok = (*dog)->pet(); !ok) give_up(ok.error().message);
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
