@@ -14,6 +14,10 @@ std::string_view change_name(Candidate::Change change) {
 
 std::optional<Candidate> candidate(const Entry* mirrored, const Entry* here) {
   using Change = Candidate::Change;
+  if (mirrored && is_unproven(*mirrored)) {
+    return here ? Candidate{Change::kCreated, *here, std::nullopt}
+                : Candidate{Change::kDeleted, std::nullopt, *mirrored};
+  }
   if (mirrored && here) {
     if (same_state(*mirrored, *here)) return std::nullopt;
     return Candidate{Change::kChanged, *here, *mirrored};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <memory>
 
 #include "base/mark.hpp"
 #include "mirror/escape.hpp"
@@ -200,11 +201,55 @@ Result<void> compare_streams(const EntryStream& before, const EntryStream& now,
   }
 }
 
+EntryStream union_of(EntryStream one, EntryStream two) {
+  struct Both {
+    EntryStream one, two;
+    std::optional<Entry> next_one, next_two;
+    bool begun = false;
+  };
+  auto both = std::make_shared<Both>(Both{std::move(one), std::move(two), {}, {}});
+  const auto advance = [](EntryStream& stream, std::optional<Entry>& next) -> Result<void> {
+    auto entry = stream();
+    if (!entry) return tl::unexpected(entry.error());
+    next = std::move(*entry);
+    return {};
+  };
+  return [both, advance]() -> Result<std::optional<Entry>> {
+    Both& b = *both;
+    if (!b.begun) {
+      b.begun = true;
+      if (auto ok = advance(b.one, b.next_one); !ok) return tl::unexpected(ok.error());
+      if (auto ok = advance(b.two, b.next_two); !ok) return tl::unexpected(ok.error());
+    }
+    if (!b.next_one && !b.next_two) return std::optional<Entry>{};
+    const bool take_one = b.next_one && (!b.next_two || !path_before(b.next_two->path, b.next_one->path));
+    const bool take_two = b.next_two && (!b.next_one || !path_before(b.next_one->path, b.next_two->path));
+    std::optional<Entry> taken = take_one ? b.next_one : b.next_two;
+    if (take_one) {
+      if (auto ok = advance(b.one, b.next_one); !ok) return tl::unexpected(ok.error());
+    }
+    if (take_two) {
+      if (auto ok = advance(b.two, b.next_two); !ok) return tl::unexpected(ok.error());
+    }
+    return taken;
+  };
+}
+
+Entry unproven(const Entry& entry) {
+  Entry out = entry;
+  out.inode = 0;
+  out.ctime_ns = 0;
+  return out;
+}
+
+bool is_unproven(const Entry& entry) { return entry.inode == 0; }
+
 std::optional<Entry> agreed_after_run(const Entry* agreed, const Entry* sent, const Entry* now) {
   if (!sent) {
-    // Not there when the run began: the run has deleted it at the target, or it is newer than the run.
+    // Not there when the run began: the run has deleted it at the target, or it is newer than the run, which
+    // may have carried it over all the same.
     mark(Mark::kNewSinceRunBegan);
-    return std::nullopt;
+    return now ? std::optional<Entry>(unproven(*now)) : std::nullopt;
   }
   // Deleted meanwhile: the run may have carried it over, so the deletion is what has not been mirrored.
   if (!now) {
@@ -215,7 +260,11 @@ std::optional<Entry> agreed_after_run(const Entry* agreed, const Entry* sent, co
   // Changed meanwhile: the run may have carried over either version, or a mixture. The older record stands,
   // and the entry counts as not mirrored until the next run.
   mark(Mark::kChangedDuringRun);
-  return agreed ? std::optional<Entry>(*agreed) : std::nullopt;
+  return agreed ? *agreed : unproven(*now);
+}
+
+Entry agreed_after_broken_run(const Entry* agreed, const Entry* here) {
+  return agreed ? *agreed : unproven(*here);
 }
 
 }  // namespace clusterd::mirror

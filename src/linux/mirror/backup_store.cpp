@@ -12,6 +12,7 @@
 #include <ctime>
 
 #include "linux/mirror/backup_json.hpp"
+#include "linux/mirror/broken_run.hpp"
 #include "mirror/command.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/loss.hpp"
@@ -71,7 +72,9 @@ Result<void> write_candidates(const std::string& path, const CandidateList& list
 Result<CandidateList> find_candidates(const SetPlace& place, const MirrorConfig& config, uint64_t epoch) {
   CandidateList list;
   list.epoch = epoch;
-  auto manifest = open_manifest(manifest_path(place.state_dir, place.service, place.mirror));
+  const std::string path = manifest_path(place.state_dir, place.service, place.mirror);
+  if (auto ok = take_in_broken_run(path, config); !ok) return tl::unexpected(ok.error());
+  auto manifest = open_manifest(path);
   if (!manifest) return tl::unexpected(manifest.error());
   if (!*manifest) return list;
   // Without the excludes: what rsync takes back decides in the end, not our reading of its patterns.

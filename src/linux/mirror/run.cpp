@@ -12,6 +12,7 @@
 
 #include "linux/mirror/backup_json.hpp"
 #include "linux/mirror/backup_store.hpp"
+#include "linux/mirror/broken_run.hpp"
 #include "linux/mirror/files.hpp"
 #include "linux/mirror/target.hpp"
 #include "mirror/command.hpp"
@@ -80,7 +81,7 @@ class Run {
         target_(mirror_.to ? mirror_.to->substr(0, mirror_.to->rfind(":/"))
                            : config.node(config.peer()).name),
         manifest_path_(manifest_path(paths.state_dir, service_.name, mirror_.name)),
-        sending_path_(manifest_path_ + ".sending") {
+        sending_path_(sending_path(manifest_path_)) {
     report_.service = order.service;
     report_.mirror = order.mirror;
     report_.epoch = order.epoch;
@@ -89,6 +90,7 @@ class Run {
 
   MirrorReport go() {
     if (auto done = check_names(); !done) return failed(done.error().message);
+    if (auto ok = take_in_broken_run(manifest_path_, mirror_); !ok) return failed(ok.error().message);
     auto manifest = open_manifest(manifest_path_);
     if (!manifest) return failed(manifest.error().message);
     roots_ = look_at_roots(mirror_.paths);
@@ -104,7 +106,9 @@ class Run {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     auto done = transfer();
     if (done) done = record();
-    ::unlink(sending_path_.c_str());
+    // Where rsync has begun, the list stays for the next run, or for the resync that comes after this node's
+    // end.
+    if (done || !began_) ::unlink(sending_path_.c_str());
     if (!done) {
       return done.error().code == Code::kConfig ? halted(done.error().message) : failed(done.error().message);
     }
@@ -274,12 +278,17 @@ class Run {
     mirror::ReceiveOptions options{service_.name, mirror_.name, order_.epoch.value, set, order_.confirmed};
     p.receive = mirror::receive_command(options);
     p.backup_dir = backup_dir;
-    return call_peer(
+    CallResult out = call_peer(
         [&](const IpAddress& address) {
           p.destination = mirror::rsync_destination(config_.ssh.user, address);
           return mirror::rsync_command(mirror_, config_.ssh, p);
         },
         true);
+    const int code = out.target.code;
+    const bool refused =
+        code == kExitRefused || code == kExitResync || code == kExitBusy || code == kExitHalt;
+    began_ = began_ || !(refused || never_connected(out.errors));
+    return out;
   }
 
   Result<void> transfer() {
@@ -416,6 +425,7 @@ class Run {
   mirror::RootsNow roots_;
   MirrorReport report_;
   uint64_t waiting_ = 0;
+  bool began_ = false;             // the target may have got something of this run
   std::optional<IpAddress> link_;  // that ssh got through on
 };
 

@@ -15,6 +15,7 @@
 
 #include "linux/mirror/backup_json.hpp"
 #include "linux/mirror/backup_store.hpp"
+#include "linux/mirror/broken_run.hpp"
 #include "mirror/escape.hpp"
 
 namespace clusterd {
@@ -210,7 +211,9 @@ Result<void> record_received(const MirrorPaths& paths, const ReceiveOptions& opt
     ++entries;
   }
   if (auto ok = file.append(mirror::write_end(entries)); !ok) return ok;
-  return file.commit();
+  if (auto ok = file.commit(); !ok) return ok;
+  ::unlink(sending_path(manifest_path(paths.state_dir, options.service, options.mirror)).c_str());
+  return {};
 }
 
 // For the source: the set's folder itself says what it holds.

@@ -214,6 +214,26 @@ TEST_F(Resync, AFileThatVanishesFromTheSourceMeanwhileIsKeptAllTheSame) {
   EXPECT_EQ(nodes->differences("data"), "");
 }
 
+// A file that a broken run has carried over, and that was deleted before the next one: it comes back, and the
+// report says so.
+TEST_F(Resync, NamesADeletionOfWhatOnlyABrokenRunHasCarriedOver) {
+  fail_over();
+  write_file(a("fresh"), "new on serv1");
+  const std::string in_the_way = nodes->at(1, "state/mirror/web.data.manifest.new");  // of serv2's own record
+  fs::create_directory(in_the_way);
+  EXPECT_EQ(nodes->run(0, "data", Kind::kRun, 2).outcome, Outcome::kFailed);
+  ASSERT_TRUE(exists(b("fresh")));
+  fs::remove(in_the_way);
+  fs::remove(a("fresh"));
+
+  const auto report = resync();
+  ASSERT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  EXPECT_TRUE(exists(a("fresh")));
+  auto shown = show_backup(state(0), "web", report.backup_set);
+  ASSERT_TRUE(shown.has_value()) << shown.error().message;
+  EXPECT_TRUE(losses(*shown).contains("deleted fresh"));
+}
+
 TEST_F(Resync, WritesNothingIfTheBackupSetCannotBeWritten) {
   fail_over();
   // A file system that is full before the first byte of the backup.

@@ -171,13 +171,43 @@ TEST(CompareStreams, MeetsEachPathOnce) {
 
 TEST(AgreedAfterRun, RecordsOnlyWhatStoodStill) {
   const Entry v1 = entry("/a", 1), v2 = entry("/a", 2), v3 = entry("/a", 3);
-  EXPECT_EQ(agreed_after_run(nullptr, &v1, &v1), v1);  // new, sent
-  EXPECT_EQ(agreed_after_run(&v1, &v2, &v2), v2);      // changed, sent
-  EXPECT_EQ(agreed_after_run(&v1, &v2, &v3), v1);      // changed again while it was sent
-  EXPECT_EQ(agreed_after_run(nullptr, &v2, &v3), std::nullopt);
+  EXPECT_EQ(agreed_after_run(nullptr, &v1, &v1), v1);                // new, sent
+  EXPECT_EQ(agreed_after_run(&v1, &v2, &v2), v2);                    // changed, sent
+  EXPECT_EQ(agreed_after_run(&v1, &v2, &v3), v1);                    // changed again while it was sent
+  EXPECT_EQ(agreed_after_run(nullptr, &v2, &v3), unproven(v3));      // new, and changed while it was sent
   EXPECT_EQ(agreed_after_run(&v1, nullptr, nullptr), std::nullopt);  // deleted before: so it is at the target
-  EXPECT_EQ(agreed_after_run(&v1, nullptr, &v2), std::nullopt);      // made anew meanwhile
+  EXPECT_EQ(agreed_after_run(&v1, nullptr, &v2), unproven(v2));      // made anew meanwhile
+  EXPECT_EQ(agreed_after_run(nullptr, nullptr, &v2), unproven(v2));  // new meanwhile: may have been sent
   EXPECT_EQ(agreed_after_run(&v1, &v2, nullptr), v2);                // deleted meanwhile: may have been sent
+}
+
+TEST(AgreedAfterBrokenRun, KeepsWhatWasAgreedAndDoubtsTheRest) {
+  const Entry v1 = entry("/a", 1), v2 = entry("/a", 2);
+  EXPECT_EQ(agreed_after_broken_run(&v1, &v2), v1);
+  EXPECT_EQ(agreed_after_broken_run(&v1, nullptr), v1);
+  EXPECT_EQ(agreed_after_broken_run(nullptr, &v2), unproven(v2));
+}
+
+TEST(Unproven, IsMirroredByNoneAndSurvivesTheFile) {
+  const Entry e = entry("/a", 1);
+  EXPECT_TRUE(is_unproven(unproven(e)));
+  EXPECT_FALSE(is_unproven(e));
+  EXPECT_FALSE(same_state(unproven(e), e));
+  EXPECT_EQ(parse_entry(write_entry(unproven(e)).substr(0, write_entry(unproven(e)).size() - 1)),
+            unproven(e));
+}
+
+TEST(UnionOf, TakesEachPathOnceAndTheFirstStreamsEntry) {
+  const auto stream = [](std::vector<Entry> entries) -> EntryStream {
+    return [entries, i = size_t{0}]() mutable -> Result<std::optional<Entry>> {
+      return i < entries.size() ? std::optional<Entry>(entries[i++]) : std::nullopt;
+    };
+  };
+  auto all = union_of(stream({entry("/a", 1), entry("/c", 1)}), stream({entry("/b", 2), entry("/c", 2)}));
+  for (const Entry& expected : {entry("/a", 1), entry("/b", 2), entry("/c", 1)}) EXPECT_EQ(*all(), expected);
+  EXPECT_EQ(*all(), std::nullopt);
+  auto broken = union_of(stream({}), [] { return Result<std::optional<Entry>>(fail(Code::kCorrupt, "x")); });
+  EXPECT_FALSE(broken().has_value());
 }
 
 }  // namespace

@@ -27,6 +27,9 @@ TEST(Loss, ACandidateIsWhatDiffersFromTheLastMirroredState) {
   EXPECT_EQ(candidate(&v1, nullptr)->change, Candidate::Change::kDeleted);
   Entry back_dated = v1;  // written, and its time set back
   back_dated.ctime_ns = 9;
+  const Entry doubtful = unproven(v1);
+  EXPECT_EQ(candidate(&doubtful, &v1)->change, Candidate::Change::kCreated);
+  EXPECT_EQ(candidate(&doubtful, nullptr)->change, Candidate::Change::kDeleted);
   EXPECT_TRUE(candidate(&v1, &back_dated));
   Entry folder = entry(1, 'd'), later = entry(2, 'd');
   EXPECT_FALSE(candidate(&folder, &later)) << "a folder's time changes with each entry";
