@@ -20,9 +20,8 @@ class Ground(Cluster):
         units = [config_files.responder_unit(),
                  f'{{ name = "store", run = "/usr/bin/python3 {HERE}/store.py {STORE_PORT} {STORE}", '
                  'stop_timeout = "5s" }']
-        super().__init__(profile=profile, client=False, units=options.pop("units", units),
-                         mirror=config_files.mirror_toml(["/srv/web/"], every=every, extra=options.pop("mirror_extra", "")),
-                         **options)
+        mirror = config_files.mirror_toml(["/srv/web/"], every=every, extra=options.pop("mirror_extra", ""))
+        super().__init__(profile=profile, client=False, units=options.pop("units", units), mirror=mirror, **options)
         self._traffic_options = [str(seed), str(pause_ms), str(keys), str(max_size)]
         self.traffic = None
         self.journal = None

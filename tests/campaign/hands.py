@@ -3,12 +3,12 @@
 Faults overlap, so each one minds that another one may have taken what it works on (a node that is off has no
 daemon to kill). Whatever a fault leaves behind because of that is mended by heal().
 """
-
 import os
 import signal
 import subprocess
 import time
 
+import ground  # noqa: F401  pylint: disable=unused-import  (finds the package lab)
 from lab import LabError, tools
 from lab.network import HEARTBEAT, LAN, NODES, ipv4, other, ports_of
 
@@ -21,7 +21,7 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for i in range(500):
     s.sendto(os.urandom(random.choice([0, 1, 7, 24, 60, 100, 300, 1100, 1400])), ({target!r}, 7410))
 """
-STRANGE_EXIT = "clusterctl ended with"
+
 
 class Hands:
     def __init__(self, ground, finding):
@@ -213,7 +213,8 @@ class Hands:
         self.filter(fault, [self.rule([fault.node], targets)])
 
     def begin_isolate(self, fault):
-        self.filter(fault, [self.rule([fault.node]), self.rule(["r1", "r2", "c", "obs", other(fault.node)], [fault.node])])
+        everybody_else = ["r1", "r2", "c", "obs", other(fault.node)]
+        self.filter(fault, [self.rule([fault.node]), self.rule(everybody_else, [fault.node])])
 
     def begin_loss(self, fault):
         everybody = list(NODES) if fault.where == "nodes" else list(NODES) + ["r1", "r2", "c"]
@@ -343,7 +344,7 @@ class Hands:
             code = process.returncode
             allowed = (0, 1, 3, 4, 137, -9) if words[0] != "garbage" else (0, 1, 137, -9)
             if code not in allowed:  # 137 and -9: its node was switched off
-                self.finding(f"{STRANGE_EXIT} {code}: {' '.join(words)}: {text.strip()[-300:]}")
+                self.finding(f"clusterctl ended with {code}: {' '.join(words)}: {text.strip()[-300:]}")
         self._orders.clear()
 
     # --- the end of all faults ---------------------------------------------------------------------------

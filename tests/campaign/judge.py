@@ -3,6 +3,7 @@ import json
 import os
 import re
 
+import ground  # noqa: F401  pylint: disable=unused-import  (finds the package lab)
 from lab.network import NODES
 from store import decode
 
@@ -67,8 +68,9 @@ def assign(runs, epochs):
 # --- files ---------------------------------------------------------------------------------------------
 def difference(lab, one, two, folder):
     """What rsync, run on node `one`, finds to be different on node `two`; "" if nothing."""
+    ssh = f"ssh -i {lab.keys}/id -o UserKnownHostsFile={lab.keys}/known_hosts"
     done = lab[one].run("rsync", "-aHAXS", "--numeric-ids", "--delete", "-n", "-i", "--checksum", "--exclude=/.hog",
-                        "--exclude=/lost+found", "-e", f"ssh -i {lab.keys}/id -o UserKnownHostsFile={lab.keys}/known_hosts",
+                        "--exclude=/lost+found", "-e", ssh,
                         folder + "/", f"root@{two}-hb:{folder}/", check=False)
     return done.stdout + ("" if done.returncode == 0 else f"rsync: {done.returncode} {done.stderr}")
 
