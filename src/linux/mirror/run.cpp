@@ -14,6 +14,7 @@
 #include "linux/mirror/backup_store.hpp"
 #include "linux/mirror/broken_run.hpp"
 #include "linux/mirror/files.hpp"
+#include "linux/mirror/report_copies.hpp"
 #include "linux/mirror/target.hpp"
 #include "mirror/command.hpp"
 #include "mirror/escape.hpp"
@@ -378,10 +379,7 @@ class Run {
     report_.lost += report->set.lost;
     if (!mirror::is_safe_name(report->set.name)) return {};
     report_.backup_set = report->set.name;
-    if (auto ok = make_directories(paths_.state_dir + "/reports", 0700); !ok) return ok;
-    return write_durably(
-        fmt::format("{}/reports/{}.{}.json", paths_.state_dir, service_.name, report_.backup_set),
-        to_json(*report) + "\n");
+    return keep_report_copy(paths_.state_dir, service_.name, mirror_, *report, ::time(nullptr));
   }
 
   // After a good run: what is still as it was sent is agreed on.

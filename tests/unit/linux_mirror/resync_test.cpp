@@ -127,6 +127,36 @@ TEST_F(Resync, OfANodeThatWasOnlyEverStandbyLosesNothing) {
   EXPECT_EQ(nodes->differences("data"), "");
 }
 
+// The source's copies would grow for ever otherwise: a cluster that moves its services every day resyncs as
+// often.
+TEST_F(Resync, TheSourceKeepsCopiesOfReportsThatNameLossesAndOnlyAsLongAsBackups) {
+  write_file(a("x"), "1");
+  write_file(b("stray"), "somebody wrote here");
+  ASSERT_EQ(nodes->run(0, "data", Kind::kResync, 2).backed_up, 1u);
+  EXPECT_FALSE(exists(state(0) + "/reports")) << "nothing was lost";
+  // Copies of long ago: two of this mirror, and what merely looks alike.
+  const std::string folder = state(1) + "/reports/";
+  const std::set<std::string> others = {"web.20250101T000000Z-e3-other.json",
+                                        "web.20250101T000000Z-e3-data2.json",
+                                        "other.20250101T000000Z-e3-data.json", "web.notes"};
+  fs::create_directories(folder);
+  for (const std::string& name : others) write_file(folder + name, "{}");
+  for (const char* name : {"web.20250101T000000Z-e3-data.json", "web.20250101T000000Z-e3-data.2.json"}) {
+    write_file(folder + name, "{}");
+  }
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    fs::last_write_time(entry, fs::file_time_type::clock::now() - std::chrono::hours(24 * 31));
+  }
+  fail_over();
+  const auto report = resync();
+  ASSERT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(folder)) left.insert(entry.path().filename().string());
+  std::set<std::string> expected = others;
+  expected.insert("web." + report.backup_set + ".json");
+  EXPECT_EQ(left, expected);
+}
+
 TEST_F(Resync, AFlushedHandoverLosesNothing) {
   write_file(a("x"), "1");
   ASSERT_EQ(nodes->run(0, "data", Kind::kRun, 2).outcome, Outcome::kDone);
