@@ -247,6 +247,8 @@ class Session : public std::enable_shared_from_this<Session> {
     stream_.expires_after(limits_.idle);
     http::async_write(stream_, *response_, [self = shared_from_this()](const BoostError& error, size_t) {
       if (self->closed_) return;
+      const auto server = self->server_.lock();
+      if (server && error == beast::error::timeout) ++server->stats_.dropped;
       if (error || !self->response_->keep_alive()) return self->finish();
       self->read();
     });

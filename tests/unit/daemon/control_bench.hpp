@@ -125,9 +125,14 @@ class ControlServerTest : public ::testing::Test {
   bool until(const std::function<bool()>& done) { return loop_.run_until(done, seconds(20)); }
   // The server still works for a well-behaved client.
   ::testing::AssertionResult serves() {
-    Client good(path_);
-    good.send(get("/v1/status"));
-    return gets(good, "{\"node\":\"serv1\"}");
+    // On a machine that stalls, a test's short time limits may hit the well-behaved, too: he asks again.
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      Client good(path_);
+      good.send(get("/v1/status"));
+      if (!until([&] { return good.has("{\"node\":\"serv1\"}") || good.closed(); })) break;
+      if (good.has("{\"node\":\"serv1\"}")) return ::testing::AssertionSuccess();
+    }
+    return ::testing::AssertionFailure() << "nobody is served";
   }
 
   EventLoop loop_;
