@@ -139,6 +139,36 @@ TEST(ReferenceHosts, WhatACrashMayBringBackIsAnnounced) {
   EXPECT_FALSE(book.announce(kStart).at(0).in_active_set);
 }
 
+// A slow disk answers for several states at once: the newest of them is what a crash leaves.
+TEST(ReferenceHosts, SeveralStatesMayBecomeDurableAtOnce) {
+  const Config config = make_config(1);
+  ReferenceHosts book(config, with_sets(1, true, true));
+  book.submitted(1, {PersistedHost{false, true}});
+  book.submitted(2, {PersistedHost{false, false}});
+  EXPECT_FALSE(book.announce(kStart).at(0).in_standby_set);
+  book.durable(2);
+  EXPECT_FALSE(book.in_active_set(HostId(0)));
+  EXPECT_FALSE(book.announce(kStart).at(0).in_standby_set);
+  book.submitted(3, {PersistedHost{true, true}});
+  book.durable(3);
+  EXPECT_TRUE(book.in_active_set(HostId(0)));
+  EXPECT_TRUE(book.announce(kStart).at(0).in_standby_set);
+}
+
+// States of an earlier configuration, with fewer hosts: what they do not name is in neither set for sure.
+TEST(ReferenceHosts, AStateOfFewerHostsPromisesNothing) {
+  const Config config = make_config(2);
+  ReferenceHosts book(config, with_sets(1, true, true));
+  EXPECT_TRUE(book.in_active_set(HostId(0)));
+  EXPECT_FALSE(book.in_active_set(HostId(1)));
+  book.submitted(1, {PersistedHost{true, true}});
+  EXPECT_TRUE(book.announce(kStart).at(0).in_standby_set);
+  EXPECT_FALSE(book.announce(kStart).at(1).in_standby_set);
+  std::vector<PersistedHost> stored;
+  (void)book.review(kStart, says(1, kCounts), 0, 1, stored);  // and a peer that names fewer
+  EXPECT_EQ(stored.size(), 2U);
+}
+
 TEST(ReferenceHosts, TheLastHostOfASetNeverLeaves) {
   const Config config = make_config(2);
   ReferenceHosts book(config, with_sets(2, true, true));
