@@ -21,6 +21,10 @@ using config::Problems;
 using config::ServiceDraft;
 using config::Value;
 
+const std::string kMainFile = "cluster.toml";
+const std::string kServices = "services/";
+const std::string kSuffix = ".toml";
+
 // Nothing but a regular file of a sane size, which not everybody may write, is even opened: a fifo would
 // block, and the commands in the files run as root.
 bool may_be_read(const std::string& file, Problems& problems) {
@@ -50,7 +54,7 @@ bool may_be_read(const std::string& file, Problems& problems) {
   return false;
 }
 
-std::optional<Value> read_tree(const std::string& file, Problems& problems) {
+std::optional<std::string> read_text(const std::string& file, Problems& problems) {
   if (!may_be_read(file, problems)) return std::nullopt;
   errno = 0;
   std::ifstream stream(file, std::ios::binary);
@@ -65,7 +69,14 @@ std::optional<Value> read_tree(const std::string& file, Problems& problems) {
                    "check its permissions; clusterd runs as root");
     return std::nullopt;
   }
-  auto tree = config::parse_toml(content, file);
+  return content;
+}
+
+std::optional<Value> read_tree(const ConfigTexts& texts, const std::string& dir, const std::string& name,
+                               Problems& problems) {
+  const auto text = texts.find(name);
+  if (text == texts.end()) return std::nullopt;  // already reported
+  auto tree = config::parse_toml(text->second, dir + "/" + name);
   if (!tree) {
     const ConfigProblem& problem = tree.error();
     problems.error({problem.file, problem.line, problem.column}, problem.text, problem.remedy);
@@ -130,29 +141,65 @@ void choose_self(const std::string& file, const std::string& self_name, ClusterD
                                flags[0], flags[1], self_name));
 }
 
-}  // namespace
+ConfigTexts read_texts(const std::string& dir, Problems& problems) {
+  ConfigTexts texts;
+  std::vector<std::string> names{kMainFile};
+  for (const std::string& name : service_names(dir + "/services", problems))
+    names.push_back(kServices + name + kSuffix);
+  for (const std::string& name : names) {
+    if (auto text = read_text(dir + "/" + name, problems)) texts.emplace(name, std::move(*text));
+  }
+  return texts;
+}
 
-tl::expected<Config, std::vector<ConfigProblem>> load_config(const std::string& dir,
-                                                             const std::string& self_name,
-                                                             std::vector<ConfigProblem>* warnings) {
-  Problems problems;
+tl::expected<Config, std::vector<ConfigProblem>> understand(const ConfigTexts& texts, const std::string& dir,
+                                                            const std::string& self_name, Problems& problems,
+                                                            std::vector<ConfigProblem>* warnings) {
   ClusterDraft cluster;
   std::vector<ServiceDraft> services;
-  const std::string main_file = dir + "/cluster.toml";
-  if (const auto tree = read_tree(main_file, problems)) {
+  if (const auto tree = read_tree(texts, dir, kMainFile, problems)) {
     config::read_cluster(*tree, dir, cluster, problems);
-    choose_self(main_file, self_name, cluster, problems);
+    choose_self(dir + "/" + kMainFile, self_name, cluster, problems);
   }
-  for (const std::string& name : service_names(dir + "/services", problems)) {
-    const auto tree = read_tree(dir + "/services/" + name + ".toml", problems);
-    if (!tree) continue;
-    config::read_service(*tree, name, cluster, services.emplace_back(), problems);
+  std::vector<std::string> names;  // sorted as names, without the suffix: the order of the services
+  for (const auto& [file, text] : texts) {
+    if (file.compare(0, kServices.size(), kServices) != 0 || !ends_with(file, kSuffix)) continue;
+    names.push_back(file.substr(kServices.size(), file.size() - kServices.size() - kSuffix.size()));
+  }
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    const auto tree = read_tree(texts, dir, kServices + name + kSuffix, problems);
+    if (tree) config::read_service(*tree, name, cluster, services.emplace_back(), problems);
   }
   config::check_across(cluster, services, problems);
   if (warnings != nullptr) *warnings = problems.take_warnings();
   if (problems.any()) return tl::unexpected(problems.take_errors());
   config::fingerprint(cluster.config);
   return std::move(cluster.config);
+}
+
+}  // namespace
+
+tl::expected<Config, std::vector<ConfigProblem>> load_config(const std::string& dir,
+                                                             const std::string& self_name,
+                                                             std::vector<ConfigProblem>* warnings,
+                                                             ConfigTexts* texts) {
+  Problems problems;
+  ConfigTexts read = read_texts(dir, problems);
+  auto config = understand(read, dir, self_name, problems, warnings);
+  if (texts != nullptr) *texts = std::move(read);
+  return config;
+}
+
+tl::expected<Config, std::vector<ConfigProblem>> parse_config(const ConfigTexts& texts,
+                                                              const std::string& dir,
+                                                              const std::string& self_name,
+                                                              std::vector<ConfigProblem>* warnings) {
+  Problems problems;
+  const Place place{dir + "/" + kMainFile, 0, 0};
+  if (texts.find(kMainFile) == texts.end())
+    problems.error(place, "does not exist", "create it; docs/configuration.md has an example");
+  return understand(texts, dir, self_name, problems, warnings);
 }
 
 }  // namespace clusterd

@@ -10,6 +10,7 @@
 // Reads files, so it blocks: called once at start and by `clusterctl check`, never by a running reactor.
 #pragma once
 
+#include <map>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -27,10 +28,21 @@ struct ConfigProblem {
   auto operator<=>(const ConfigProblem&) const = default;
 };
 
+// The content of the files by their names within the folder: "cluster.toml", "services/web.toml".
+using ConfigTexts = std::map<std::string, std::string>;
+
 // `self_name` is this node's name, one of the [node.NAME] tables. `warnings`, where given, receives what is
 // allowed but probably not meant (no reference host, a stray file, …), whether or not loading succeeds.
+// `texts`, where given, receives what was read, as it was read.
 [[nodiscard]] tl::expected<Config, std::vector<ConfigProblem>> load_config(
-    const std::string& dir, const std::string& self_name, std::vector<ConfigProblem>* warnings = nullptr);
+    const std::string& dir, const std::string& self_name, std::vector<ConfigProblem>* warnings = nullptr,
+    ConfigTexts* texts = nullptr);
+
+// The same for texts instead of files; opens nothing. `dir` is where they are said to stand: it goes into the
+// places of problems and into the secret's path.
+[[nodiscard]] tl::expected<Config, std::vector<ConfigProblem>> parse_config(
+    const ConfigTexts& texts, const std::string& dir, const std::string& self_name,
+    std::vector<ConfigProblem>* warnings = nullptr);
 
 // "/etc/cluster.d/cluster.toml:4:11: what is wrong\n    remedy: what to do"
 [[nodiscard]] std::string describe(const ConfigProblem& problem);

@@ -59,6 +59,13 @@ class MirrorRules {
   };
   [[nodiscard]] std::vector<Finished> take_finished();
 
+  // Everything that a snapshot of the node must hold (core/node_snapshot.cpp).
+  template <class Archive>
+  void fields(Archive& archive) {
+    archive(active_, epoch_, flush_, flush_trouble_, mirrors_, finished_);
+    archive.same_size(mirrors_, service().mirrors);
+  }
+
  private:
   struct Mirror {
     bool synced = false;

@@ -11,6 +11,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
+#include <vector>
 
 #include "core/actions.hpp"
 #include "core/config.hpp"
@@ -33,8 +36,15 @@ class Node {
   [[nodiscard]] Instant next_deadline() const;
   [[nodiscard]] const Status& status() const;
 
+  // The whole node as bytes, for the flight recorder: a node made of them goes on exactly as this one would.
+  // They are good for the same program and the same configuration only.
+  [[nodiscard]] std::vector<uint8_t> snapshot() const;
+  // nullopt if the bytes are no snapshot of a node with this configuration.
+  [[nodiscard]] static std::optional<Node> restored(const Config& config, std::span<const uint8_t> snapshot);
+
  private:
   class Impl;
+  explicit Node(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -27,6 +27,24 @@ class Node::Impl {
     return status_;
   }
 
+  [[nodiscard]] const PersistedState& state() const { return state_; }
+  [[nodiscard]] Instant now() const { return now_; }
+  // Everything that a snapshot of the node must hold (core/node_snapshot.cpp), but for `state_`, from which
+  // the node was made, and `status_`, which is made anew when it is asked for.
+  template <class Archive>
+  void fields(Archive& archive) {
+    for (auto& service : services_) archive(service);
+    archive(peer_, hosts_, nics_, now_, wall_, wall_at_, clock_skew_, started_, started_at_, boot_, sequence_,
+            deadline_, next_heartbeat_, next_slow_probe_, next_address_probe_, fast_, say_it_now_, lease_,
+            inherited_lease_, gates_, lateness_, late_at_, leaving_, exiting_, peer_was_heard_, links_due_,
+            told_awaited_, told_config_differs_, moves_stopped_, link_up_, peer_better_since_, lineage_turn_,
+            promise_wanted_, promise_sequence_, promise_asked_, restart_command_, promised_until_, submitted_,
+            version_, durable_version_, retry_persist_, told_persist_failed_, held_replies_, waiting_,
+            request_, answered_request_, answer_, answer_is_new_, answer_version_, last_decision_);
+    archive.same_size(gates_, config_.services);
+    archive.same_size(link_up_, config_.links);
+  }
+
  private:
   // Evidence (node.cpp), conclusions (node_conclusions.cpp), what leaves (node_sending.cpp).
   void note_lateness(Instant now, Actions& out);

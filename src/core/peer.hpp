@@ -43,6 +43,13 @@ class Peer {
   // True once after the peer's daemon was found to have started anew.
   [[nodiscard]] bool take_rebooted();
 
+  // Everything that a snapshot of the node must hold (core/node_snapshot.cpp).
+  template <class Archive>
+  void fields(Archive& archive) {
+    archive(latest_, last_receipt_, last_direct_, on_link_, acked_sent_, acked_by_this_daemon_,
+            acked_sequence_, last_sent_, rebooted_, previous_boot_, sent_at_);
+  }
+
  private:
   static constexpr size_t kRemembered = 1024;  // own heartbeats: over 5 s at the fastest profile
 

@@ -71,6 +71,13 @@ class ReferenceHosts {
   // What the heartbeat says of each host.
   [[nodiscard]] std::vector<CountedState> announce(Instant now) const;
 
+  // Everything that a snapshot of the node must hold (core/node_snapshot.cpp).
+  template <class Archive>
+  void fields(Archive& archive) {
+    archive(hosts_, in_flight_);
+    archive.same_size(hosts_, config_->hosts);
+  }
+
  private:
   struct Host {
     Instant last_sent = kLongAgo;     // newest answered probe

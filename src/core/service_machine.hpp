@@ -122,6 +122,14 @@ class ServiceMachine {
   [[nodiscard]] Took take_takeover() { return std::exchange(took_, Took::kNothing); }
   [[nodiscard]] bool take_changed() { return std::exchange(changed_, false); }
 
+  // Everything that a snapshot of the node must hold (core/node_snapshot.cpp).
+  template <class Archive>
+  void fields(Archive& archive) {
+    archive(state_, members_, mirrors_, claim_, synced_by_peer_, move_ordered_, force_ordered_, forced_,
+            forced_until_, withdrawn_sequence_, force_since_, vetoed_at_, probe_time_, no_handover_before_,
+            peer_ready_since_, peer_lineage_, divergence_told_, detail_, told_why_not_, took_, changed_);
+  }
+
  private:
   enum class Right : uint8_t { kTakeover, kRelease, kResume, kForce };
   enum class Then : uint8_t { kStandby, kRelease, kFail, kRest };

@@ -15,6 +15,7 @@
 #include "linux/net/host_prober.hpp"
 #include "linux/net/secret.hpp"
 #include "linux/net/udp_transport.hpp"
+#include "linux/record/recorder.hpp"
 #include "linux/state/child_notifier.hpp"
 #include "linux/state/file_state_store.hpp"
 #include "linux/units/linux_checks.hpp"
@@ -30,6 +31,7 @@ class NodeDecider final : public Decider {
   [[nodiscard]] Actions step(Instant now, const Event& event) override { return node_.step(now, event); }
   [[nodiscard]] Instant next_deadline() const override { return node_.next_deadline(); }
   [[nodiscard]] const Status& status() const override { return node_.status(); }
+  [[nodiscard]] std::vector<uint8_t> snapshot() const { return node_.snapshot(); }
 
  private:
   Node node_;
@@ -81,6 +83,7 @@ class Assembly::Impl {
   std::unique_ptr<BpfGate> bpf_gate;  // one of the two
   std::unique_ptr<FallbackGate> fallback_gate;
   std::unique_ptr<NodeDecider> decider;
+  std::unique_ptr<Recorder> recorder;
   std::unique_ptr<Reactor> reactor;
   std::unique_ptr<FileStateStore> state;
   std::unique_ptr<ChildNotifier> notifier;
@@ -96,6 +99,7 @@ class Assembly::Impl {
 
  private:
   Result<void> open_gate();
+  void build_recorder(const PersistedState& loaded);
   void build_ports(const Secret& secret);
   [[nodiscard]] Gate& gate() { return bpf_gate ? static_cast<Gate&>(*bpf_gate) : *fallback_gate; }
   friend class Assembly;
@@ -153,8 +157,25 @@ Result<void> Assembly::Impl::build() {
   decider = std::make_unique<NodeDecider>(config, loaded->state);
   reactor = std::make_unique<Reactor>(loop, *decider, config.services.size(), log);
   *late_sink = reactor->sink();
+  build_recorder(loaded->state);
   build_ports(*secret);
   return {};
+}
+
+void Assembly::Impl::build_recorder(const PersistedState& loaded) {
+  if (!config.record.on) return;
+  RecorderOptions record;
+  record.folder = options.state_dir + "/record";
+  record.max_bytes = config.record.max;
+  record.head.node = config.node(config.self).name;
+  record.head.boot = boot;
+  record.head.without_gate = options.without_gate;
+  record.head.config = options.config_texts;
+  record.head.state = loaded;
+  recorder = std::make_unique<Recorder>(
+      std::move(record), [this] { return decider->snapshot(); }, wall_now,
+      [this](Severity severity, const std::string& text) { log.line(severity, text); });
+  reactor->record_to(*recorder);
 }
 
 void Assembly::Impl::build_ports(const Secret& secret) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "config/load.hpp"
 #include "core/config.hpp"
 #include "daemon/log.hpp"
 #include "daemon/process_setup.hpp"
@@ -27,6 +28,7 @@ struct DaemonOptions {
   bool realtime = true;
   bool without_gate = false;
   bool debug = false;
+  ConfigTexts config_texts;  // what the configuration was made of, for the flight recorder
 };
 
 class Assembly {

@@ -148,7 +148,7 @@ int main(int argc, char** argv) {
   ::umask(022);
 
   std::vector<ConfigProblem> warnings;
-  auto config = load_config(options.config_dir, options.node, &warnings);
+  auto config = load_config(options.config_dir, options.node, &warnings, &options.config_texts);
   for (const ConfigProblem& problem : warnings) {
     std::fprintf(stderr, "<4>%s:%d:%d: %s (%s)\n", problem.file.c_str(), problem.line, problem.column,
                  problem.text.c_str(), problem.remedy.c_str());

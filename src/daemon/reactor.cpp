@@ -164,9 +164,12 @@ void Reactor::tick_if_due() {
 }
 
 void Reactor::step(const Event& event) {
-  const Actions actions = decider_.step(EventLoop::now(), event);
+  const Instant now = EventLoop::now();
+  if (recorder_ != nullptr) recorder_->event(now, event);
+  const Actions actions = decider_.step(now, event);
   note_gates(actions);
   perform(actions, ports_, teller_);
+  if (recorder_ != nullptr) recorder_->outcome(actions);
   if (actions.exit && !halted_) {
     // A later step might take back what the clean restart was promised.
     halted_ = true;

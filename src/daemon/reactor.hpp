@@ -54,6 +54,9 @@ class Reactor {
   // Called when the core says that the daemon may end. No step is taken after that.
   void on_exit(std::function<void()> callback) { on_exit_ = std::move(callback); }
 
+  // Every step from now on is recorded there. Owned elsewhere; outlives the reactor.
+  void record_to(StepRecorder& recorder) { recorder_ = &recorder; }
+
   // Gives the command to the core; `answer` is called with its reply. `command.id` is set here.
   void command(Command command, std::function<void(CommandAnswer)> answer);
 
@@ -81,6 +84,7 @@ class Reactor {
   Decider& decider_;
   Log& log_;
   Ports ports_;
+  StepRecorder* recorder_ = nullptr;
   Teller teller_;
   std::shared_ptr<bool> alive_;  // false after destruction: for callbacks that are still posted
   std::deque<Event> queue_;

@@ -44,12 +44,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/version.hpp"
 #include "core/config.hpp"
 #include "core/status.hpp"
 
 namespace clusterd {
-
-inline constexpr const char* kVersion = "0.1.0";
 
 // What the daemon knows beside the core's own picture.
 struct DaemonFacts {
