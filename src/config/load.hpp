@@ -44,6 +44,10 @@ using ConfigTexts = std::map<std::string, std::string>;
     const ConfigTexts& texts, const std::string& dir, const std::string& self_name,
     std::vector<ConfigProblem>* warnings = nullptr);
 
+// Adapts the configuration to a node without a gate: a second more for the window and for the gate's latency,
+// still satisfying the inequality of S2; and another hash.
+void lengthen_window_without_gate(Config& config);
+
 // "/etc/cluster.d/cluster.toml:4:11: what is wrong\n    remedy: what to do"
 [[nodiscard]] std::string describe(const ConfigProblem& problem);
 

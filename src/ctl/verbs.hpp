@@ -35,5 +35,6 @@ using Chosen = std::function<int()>;
 void add_daemon_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_check_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_backup_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_replay_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 
 }  // namespace clusterd::ctl

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/timing.hpp"
-
 namespace clusterd {
 
 FallbackGate::FallbackGate(EventLoop& loop, size_t services) : loop_(loop), slots_(services) {}
@@ -52,15 +50,6 @@ void FallbackGate::expire() {
     if (slots_[i].deadline != kLongAgo && !slots_[i].taken_away && slots_[i].deadline <= now) take_away(i);
   }
   arm();
-}
-
-void lengthen_window_without_gate(Config& config) {
-  Timing& timing = config.timing;
-  timing.gate_latency += std::chrono::seconds(1);
-  timing.window = std::max(timing.window + std::chrono::seconds(1),
-                           smallest_safe_window(timing.lease, timing.gate_latency, timing.clock_error));
-  config.hash ^= 0x77697468'6f757421ULL;
-  config.hashed_lines.emplace_back("command line: --without-gate");
 }
 
 }  // namespace clusterd

@@ -47,8 +47,4 @@ class FallbackGate final : public Gate {
   Instant armed_ = kNever;
 };
 
-// Adapts the configuration to a node without a gate: a second more for the window and for the gate's latency,
-// still satisfying the inequality of S2; and another hash.
-void lengthen_window_without_gate(Config& config);
-
 }  // namespace clusterd

@@ -7,7 +7,7 @@
 
 #include "core/timing.hpp"
 #include "daemon/daemon_backend.hpp"
-#include "daemon/fallback_gate.hpp"
+#include "config/load.hpp"
 #include "daemon/json_text.hpp"
 
 namespace clusterd {
