@@ -2,7 +2,7 @@
 _clusterctl() {
   local current=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words="" status
   if ((COMP_CWORD == 1)); then
-    words="status why events move standby online start resync stop-services check mirror diverged backups keygen config-lines --help --version"
+    words="status why events move standby online start resync stop-services check mirror diverged backups replay keygen config-lines --help --version"
   else
     status=$(clusterctl status --json 2>/dev/null)
     case $verb in
@@ -12,6 +12,7 @@ _clusterctl() {
       status) words="--json --watch --exit-code" ;;
       events) words="--follow --after --json" ;;
       check) words="--json --local" ;;
+      replay) words="--from --decisions --json $(compgen -f -- "$current")" ;;
       start) words="--force" ;;
     esac
     if [[ -n $status && -z $words ]] && command -v jq >/dev/null; then

@@ -85,6 +85,11 @@ consteval uint32_t named_bits(std::index_sequence<I...> /*unused*/) {
 }
 template <class E>
 inline constexpr uint32_t kNamed = named_bits<E>(std::make_index_sequence<32>());
+template <class E>
+constexpr bool is_enumerator(uint64_t value) {
+  constexpr uint32_t kBits = kNamed<E>;
+  return value < 32 && ((kBits >> value) & 1U) != 0;
+}
 
 consteval uint64_t mixed(uint64_t hash, uint64_t value) {
   hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
@@ -242,8 +247,8 @@ class Loader {
     } else if constexpr (std::is_same_v<T, bool>) {
       v = in_.flag();
     } else if constexpr (std::is_enum_v<T>) {
-      const uint64_t value = in_.limited(in_.u8(), 31);
-      in_.fail_if(((kNamed<T> >> value) & 1U) == 0);
+      const uint64_t value = in_.u8();
+      in_.fail_if(!is_enumerator<T>(value));
       if (!in_.bad()) v = static_cast<T>(value);
     } else if constexpr (std::is_unsigned_v<T>) {
       v = static_cast<T>(in_.limited(in_.number(), std::numeric_limits<T>::max()));

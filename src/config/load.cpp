@@ -133,6 +133,7 @@ void choose_self(const std::string& file, const std::string& self_name, ClusterD
     flags.push_back("--node " + names.back());
     if (names.back() == self_name) draft.config.self = NodeId(n);
   }
+  if (self_name == kAnyNode) draft.config.self = NodeId(0);
   if (!draft.config.self.valid())
     problems.error({file, 0, 0},
                    fmt::format("this node is called \"{:.80}\", which is none of its nodes {}", self_name,

@@ -40,7 +40,7 @@ class Node::Impl {
             told_awaited_, told_config_differs_, moves_stopped_, link_up_, peer_better_since_, lineage_turn_,
             promise_wanted_, promise_sequence_, promise_asked_, restart_command_, promised_until_, submitted_,
             version_, durable_version_, retry_persist_, told_persist_failed_, held_replies_, waiting_,
-            request_, answered_request_, answer_, answer_is_new_, answer_version_, last_decision_);
+            request_, answered_request_, answer_, answer_is_new_, answer_version_, last_decision_, nics_up_);
     archive.same_size(gates_, config_.services);
     archive.same_size(link_up_, config_.links);
   }

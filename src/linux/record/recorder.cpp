@@ -209,7 +209,8 @@ void Recorder::begin_part() {
     shared_->broken = false;  // until the thread has tried
   }
   ++options_.head.part;
-  shared_->push({std::move(head), {}, 0});
+  const uint64_t told = head.lost_before;  // if the file cannot be made, they are still to be told of
+  shared_->push({std::move(head), {}, told});
 }
 
 void Recorder::begin_block() {

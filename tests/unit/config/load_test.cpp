@@ -98,6 +98,41 @@ TEST(Load, ReadsTheExamples) {
   EXPECT_THAT(warnings, IsEmpty());
 }
 
+TEST(Load, TextsGiveTheSameConfigurationAsTheirFiles) {
+  Files files;
+  ConfigTexts texts;
+  const auto loaded = load_config(files.dir(), "serv2", nullptr, &texts);
+  ASSERT_TRUE(loaded) << files.complaints("serv2");
+  EXPECT_EQ(texts.size(), 2U);
+  const auto parsed = parse_config(texts, files.dir(), "serv2");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->hash, loaded->hash);
+  EXPECT_EQ(parsed->hashed_lines, loaded->hashed_lines);
+  EXPECT_EQ(parsed->self, loaded->self);
+  EXPECT_EQ(parsed->secret_file, loaded->secret_file);
+  ASSERT_TRUE(parse_config(texts, files.dir(), kAnyNode));
+  texts.erase("cluster.toml");
+  EXPECT_FALSE(parse_config(texts, files.dir(), "serv2"));
+}
+
+TEST(Load, ReadsTheFlightRecordersRoom) {
+  Files files;
+  EXPECT_TRUE(files.load("serv1")->record.on);
+  EXPECT_EQ(files.load("serv1")->record.max, uint64_t{64} << 20U);
+  files.write("cluster.toml", std::string("record = \"off\"\n") + test::kCluster);
+  ASSERT_TRUE(files.load("serv1")) << files.complaints("serv1");
+  EXPECT_FALSE(files.load("serv1")->record.on);
+  files.write("cluster.toml", std::string(test::kCluster) + "[record]\nmax = \"2MiB\"\n");
+  ASSERT_TRUE(files.load("serv1")) << files.complaints("serv1");
+  EXPECT_EQ(files.load("serv1")->record.max, uint64_t{2} << 20U);
+  for (const char* bad : {"[record]\nmax = \"1kB\"\n", "[record]\nfile = \"x\"\n"}) {
+    files.write("cluster.toml", std::string(test::kCluster) + bad);
+    EXPECT_FALSE(files.load("serv1")) << bad;
+  }
+  files.write("cluster.toml", std::string("record = 5\n") + test::kCluster);
+  EXPECT_FALSE(files.load("serv1"));
+}
+
 TEST(Load, ReportsEveryProblemOfEveryFileAtOnce) {
   Files files;
   files.change("cluster.toml", "rejoin = \"auto\"", "rejoin = \"perhaps\"\nporrt = 1");

@@ -37,7 +37,7 @@ class RandomValues {
       v = once_in(2);
     } else if constexpr (std::is_enum_v<T>) {
       uint64_t value = below(32);
-      while (((kNamed < T >>> value) & 1U) == 0) value = below(32);
+      while (!is_enumerator<T>(value)) value = below(32);
       v = static_cast<T>(value);
     } else if constexpr (std::is_integral_v<T>) {
       v = static_cast<T>(wide());
