@@ -39,7 +39,7 @@ TEST(Snapshot, ANodeMadeOfItDecidesTheSame) {
       ASSERT_TRUE(shadow) << "seed " << seed << " step " << steps;
       ASSERT_EQ(shadow->snapshot(), bytes);
     };
-    world.run(std::chrono::seconds(90));
+    world.run(std::chrono::minutes(4));
     if (HasFatalFailure()) return;
   }
   EXPECT_GT(decisions, 100U) << "too little happened for this test to say anything";
