@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "config/passwords.hpp"
 #include "core/node.hpp"
 #include "daemon/control_server.hpp"
 #include "daemon/daemon_backend.hpp"
@@ -170,7 +171,8 @@ void Assembly::Impl::build_recorder(const PersistedState& loaded) {
   record.head.node = config.node(config.self).name;
   record.head.boot = boot;
   record.head.without_gate = options.without_gate;
-  record.head.config = options.config_texts;
+  for (const auto& [file, text] : options.config_texts)
+    record.head.config.emplace(file, without_passwords(text));
   record.head.state = loaded;
   recorder = std::make_unique<Recorder>(
       std::move(record), [this] { return decider->snapshot(); }, wall_now,

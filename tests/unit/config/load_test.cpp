@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "config/passwords.hpp"
 #include "files.hpp"
 
 namespace clusterd {
@@ -113,6 +114,25 @@ TEST(Load, TextsGiveTheSameConfigurationAsTheirFiles) {
   ASSERT_TRUE(parse_config(texts, files.dir(), kAnyNode));
   texts.erase("cluster.toml");
   EXPECT_FALSE(parse_config(texts, files.dir(), "serv2"));
+}
+
+TEST(Passwords, AreTakenOutAndTheRestMeansTheSame) {
+  EXPECT_EQ(without_passwords("[x]\npasswd = \"a\\\"b\" # c\nip = '10.0.0.1'\n"),
+            "[x]\npasswd = \"(not recorded)\" #\nip = '10.0.0.1'\n");
+  EXPECT_EQ(without_passwords("o = { login = \"x\", \"api-Token\" = '''y\nz''', n = \"1\" }"),
+            "o = { login = \"x\", \"api-Token\" = \"(not recorded)\", n = \"1\" }");
+  EXPECT_EQ(without_passwords("passwords = [\"a\", \"b\"]\nsecret = \"/etc/key\"\n"),
+            "passwords = [\"(not recorded)\", \"(not recorded)\"]\nsecret = \"/etc/key\"\n");
+  for (const char* odd : {"", "\"", "passwd = \"", "passwd = '''x", "#", "passwd = \"\\"})
+    EXPECT_EQ(without_passwords(odd).find('x'), std::string::npos) << odd;
+  Files files;
+  ConfigTexts texts;
+  const auto loaded = load_config(files.dir(), "serv1", nullptr, &texts);
+  ASSERT_TRUE(loaded);
+  for (auto& [name, text] : texts) text = without_passwords(text);
+  const auto parsed = parse_config(texts, files.dir(), "serv1");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->hashed_lines, loaded->hashed_lines);
 }
 
 TEST(Load, ReadsTheFlightRecordersRoom) {
