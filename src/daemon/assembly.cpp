@@ -271,4 +271,8 @@ void Assembly::prepare_restart(Duration limit) {
   });
 }
 
+void Assembly::last_words() {
+  if (impl_->recorder) impl_->recorder->last_words();
+}
+
 }  // namespace clusterd

@@ -47,6 +47,9 @@ class Assembly {
   // A clean restart: asks the peer for a promise, and stops the loop when it is given, or after `limit`.
   void prepare_restart(Duration limit);
 
+  // The process is about to end by abort(): lets the flight recorder write what led there.
+  void last_words();
+
  private:
   class Impl;
   explicit Assembly(std::unique_ptr<Impl> impl);

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <utility>
 
 #include "config/load.hpp"
 #include "daemon/assembly.hpp"
@@ -99,6 +100,16 @@ class Signals {
   Log& log_;
 };
 
+// A broken invariant ends the process at once (base/check.hpp), but for a moment for the flight recorder,
+// with whose last block the end can be replayed. Should that hang, the alarm ends it.
+Assembly* dying_assembly = nullptr;
+void on_abort(int /*number*/) {
+  ::signal(SIGABRT, SIG_DFL);
+  ::signal(SIGALRM, SIG_DFL);
+  ::alarm(1);
+  if (Assembly* assembly = std::exchange(dying_assembly, nullptr)) assembly->last_words();
+}
+
 int run(const Config& config, const DaemonOptions& options, const Privileges& privileges, Log& log) {
   for (const auto& [folder, mode] :
        {std::pair{options.run_dir, 0755U}, std::pair{options.state_dir, 0700U}}) {
@@ -122,10 +133,13 @@ int run(const Config& config, const DaemonOptions& options, const Privileges& pr
     return assembly.error().code == Code::kConfig ? kExitConfig : 1;
   }
   const Signals signals(loop, **assembly, log);
+  dying_assembly = assembly->get();
+  ::signal(SIGABRT, on_abort);
   std::optional<WatchdogFeeder> watchdog;
   if (const auto interval = watchdog_interval()) watchdog.emplace(loop, *interval);
   notify_manager("READY=1");
   loop.run();
+  dying_assembly = nullptr;
   notify_manager("STOPPING=1");
   log.line(Severity::kNotice, "ends; services, addresses and gate stay as they are");
   return 0;

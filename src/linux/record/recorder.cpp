@@ -228,6 +228,14 @@ void Recorder::begin_block() {
   items_.snapshot({now_, snapshot_()});
 }
 
+void Recorder::last_words() {
+  in_step_ = false;
+  flush();
+  std::unique_lock lock(shared_->mutex, std::defer_lock);
+  if (!lock.try_lock()) return;  // perhaps held by this very thread
+  shared_->changed.wait_for(lock, kLastWords, [this] { return shared_->jobs.empty() && !shared_->busy; });
+}
+
 void Recorder::wait() {
   std::unique_lock lock(shared_->mutex);
   shared_->changed.wait(lock, [this] { return shared_->jobs.empty() && !shared_->busy; });

@@ -56,6 +56,12 @@ class Recorder final : public StepRecorder {
 
   // Hands over what is in memory now.
   void flush();
+  // The process is about to end by abort(): writes what is there, the step included in which it happened, and
+  // gives that kLastWords. Called from a signal handler, although it allocates: whoever calls it sees to it
+  // that a deadlock ends the process, too.
+  void last_words();
+  static constexpr std::chrono::milliseconds kLastWords{300};
+
   // For tests: until all that was handed over has been dealt with.
   void wait();
 

@@ -120,6 +120,21 @@ TEST_F(RecorderTest, LaterPartsBeginWithTheNodeAndOldOnesGo) {
   }
 }
 
+TEST_F(RecorderTest, LastWordsHoldTheStepInWhichTheDaemonEnded) {
+  auto recorder = make(64 << 20);
+  attach(*recorder);
+  world.run(std::chrono::seconds(5));
+  recorder->event(world.now(), Command{});
+  recorder->last_words();
+  recorder->wait();
+  const auto parts = read();
+  ASSERT_EQ(parts.size(), 1U);
+  EXPECT_EQ(steps_in(parts[0]), steps + 1);
+  const auto& last = std::get<Step>(parts[0].items.back());
+  EXPECT_FALSE(last.outcome);
+  EXPECT_TRUE(std::holds_alternative<Command>(last.event));
+}
+
 TEST_F(RecorderTest, PausesWhenItCannotWriteAndSaysWhatIsMissing) {
   std::ofstream(folder + "/record") << "in the way\n";
   auto recorder = make(64 << 20);
