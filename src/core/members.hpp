@@ -57,8 +57,8 @@ class Members {
   // Everything that a snapshot of the node must hold (core/node_snapshot.cpp).
   template <class Archive>
   void fields(Archive& archive) {
-    archive(state_, addresses_wanted_, addresses_up_, killing_, restarting_, restart_to_, at_, limit_,
-            checks_count_from_, trouble_, restart_times_, outcome_, check_failures_, check_good_);
+    archive(state_, addresses_up_, killing_, restarting_, restart_to_, at_, limit_, checks_count_from_,
+            trouble_, restart_times_, outcome_, check_failures_, check_good_);
     archive.same_size(outcome_, service().units);
     archive.same_size(check_failures_, service().checks);
     archive.same_size(check_good_, service().checks);
