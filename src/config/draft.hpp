@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "config/problems.hpp"
+#include "config/record.hpp"
 #include "config/section.hpp"
 #include "config/value.hpp"
 #include "core/config.hpp"
@@ -49,6 +50,8 @@ void read_nodes(const Value& nodes, ClusterDraft& draft, Problems& problems);
 void read_reference_hosts(const std::vector<Text>& texts, ClusterDraft& draft, Problems& problems);
 void read_timing(const Value* timing, const std::optional<Text>& profile, ClusterDraft& draft,
                  Problems& problems);
+
+[[nodiscard]] RecordConfig read_record(const Value& value, Problems& problems);
 
 void read_service(const Value& root, const std::string& name, const ClusterDraft& cluster,
                   ServiceDraft& draft, Problems& problems);

@@ -34,9 +34,9 @@ inline constexpr const char* kAnyNode = "*";
 // The content of the files by their names within the folder: "cluster.toml", "services/web.toml".
 using ConfigTexts = std::map<std::string, std::string>;
 
-// `self_name` is this node's name, one of the [node.NAME] tables, or kAnyNode. `warnings`, where given, receives what is
-// allowed but probably not meant (no reference host, a stray file, …), whether or not loading succeeds.
-// `texts`, where given, receives what was read, as it was read.
+// `self_name` is this node's name, one of the [node.NAME] tables, or kAnyNode. `warnings`, where given,
+// receives what is allowed but probably not meant (no reference host, a stray file, …), whether or not
+// loading succeeds. `texts`, where given, receives what was read, as it was read.
 [[nodiscard]] tl::expected<Config, std::vector<ConfigProblem>> load_config(
     const std::string& dir, const std::string& self_name, std::vector<ConfigProblem>* warnings = nullptr,
     ConfigTexts* texts = nullptr);

@@ -10,8 +10,6 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr uint64_t kLeastRecord = uint64_t{1} << 20U;
-
 // A file or program that clusterd opens or runs: absolute, since a daemon's working directory means nothing.
 void read_path(Section& section, std::string_view key, std::string& target, Problems& problems) {
   const auto text = section.text(key);
@@ -79,26 +77,6 @@ void read_ssh(const Value& table, Config& config, Problems& problems) {
   section.finish();
 }
 
-// `record = "off"` before the first table, or [record] with its keys.
-void read_record(const Value& value, Config& config, Problems& problems) {
-  if (value.kind == Value::Kind::kString && (value.text == "on" || value.text == "off")) {
-    config.record.on = value.text == "on";
-    return;
-  }
-  if (value.kind != Value::Kind::kTable) {
-    problems.error(value.place, "record is neither \"on\" nor \"off\" nor a table",
-                   "write record = \"off\" before the first table, or [record] with max = \"64MiB\"");
-    return;
-  }
-  Section section(value, "[record]", problems);
-  section.size("max", config.record.max);
-  if (config.record.max < kLeastRecord) {
-    problems.error(section.place("max"), "max in [record] is less than 1MiB",
-                   "write max = \"64MiB\", or record = \"off\" before the first table");
-  }
-  section.finish();
-}
-
 void read_cluster_name(Section& section, Config& config, Problems& problems) {
   const auto text = section.required_text("name", "office");
   if (!text) return;
@@ -149,7 +127,7 @@ void read_cluster(const Value& root, const std::string& dir, ClusterDraft& draft
   if (const Value* notify = file.table("notify")) read_notify(*notify, config, problems);
   if (const Value* hooks = file.table("hooks")) read_hooks(*hooks, config, problems);
   if (const Value* ssh = file.table("ssh")) read_ssh(*ssh, config, problems);
-  if (const Value* record = file.find("record")) read_record(*record, config, problems);
+  if (const Value* record = file.find("record")) static_cast<void>(read_record(*record, problems));
   file.finish();
 }
 

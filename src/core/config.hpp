@@ -161,12 +161,6 @@ struct SshConfig {
   uint16_t port = 22;
 };
 
-// The flight recorder (src/record): what `clusterctl replay` runs again.
-struct RecordConfig {
-  bool on = true;
-  uint64_t max = uint64_t{64} << 20U;  // bytes on disk, all files together
-};
-
 enum class Rejoin : uint8_t { kAuto, kManual };
 
 struct Config {
@@ -185,7 +179,6 @@ struct Config {
   NotifyConfig notify;
   HookConfig hooks;
   SshConfig ssh;
-  RecordConfig record;
   uint64_t hash = 0;  // over everything that both nodes must share (S12)
   // What the hash covers, one readable line per setting ("services/web.toml: mac = virtual"): exchanged and
   // compared when the hashes differ, so that an error can say which lines differ.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "config/passwords.hpp"
+#include "config/record.hpp"
 #include "core/node.hpp"
 #include "daemon/control_server.hpp"
 #include "daemon/daemon_backend.hpp"
@@ -164,10 +165,11 @@ Result<void> Assembly::Impl::build() {
 }
 
 void Assembly::Impl::build_recorder(const PersistedState& loaded) {
-  if (!config.record.on) return;
+  const RecordConfig settings = record_config(options.config_texts);
+  if (!settings.on) return;
   RecorderOptions record;
   record.folder = options.state_dir + "/record";
-  record.max_bytes = config.record.max;
+  record.max_bytes = settings.max;
   record.head.node = config.node(config.self).name;
   record.head.boot = boot;
   record.head.without_gate = options.without_gate;

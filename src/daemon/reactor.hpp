@@ -25,6 +25,7 @@
 #include "daemon/perform.hpp"
 #include "daemon/status_json.hpp"
 #include "linux/event_loop.hpp"
+#include "record/step_recorder.hpp"
 
 namespace clusterd {
 

@@ -93,16 +93,6 @@ class StateStore {
   virtual void persist(uint64_t version, const PersistedState& state) = 0;
 };
 
-// Keeps what was given to the core and what came of it, for `clusterctl replay`. `event` comes before the
-// step, so that it is there if the daemon does not survive it; `outcome` after the actions were performed.
-// Reports nothing, and is never waited for: what cannot be kept is lost.
-class StepRecorder {
- public:
-  virtual ~StepRecorder() = default;
-  virtual void event(Instant now, const Event& event) = 0;
-  virtual void outcome(const Actions& actions) = 0;
-};
-
 // Tells humans: hook command and mail, in order, one at a time. Reports nothing.
 class Notifier {
  public:

@@ -24,8 +24,8 @@
 #include <memory>
 #include <string>
 
-#include "ports/ports.hpp"
 #include "record/file.hpp"
+#include "record/step_recorder.hpp"
 
 namespace clusterd {
 

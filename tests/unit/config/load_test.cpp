@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "config/passwords.hpp"
+#include "config/record.hpp"
 #include "files.hpp"
 
 namespace clusterd {
@@ -137,14 +138,17 @@ TEST(Passwords, AreTakenOutAndTheRestMeansTheSame) {
 
 TEST(Load, ReadsTheFlightRecordersRoom) {
   Files files;
-  EXPECT_TRUE(files.load("serv1")->record.on);
-  EXPECT_EQ(files.load("serv1")->record.max, uint64_t{64} << 20U);
+  const auto settings = [&files] {
+    ConfigTexts texts;
+    EXPECT_TRUE(load_config(files.dir(), "serv1", nullptr, &texts)) << files.complaints();
+    return record_config(texts);
+  };
+  EXPECT_TRUE(settings().on);
+  EXPECT_EQ(settings().max, uint64_t{64} << 20U);
   files.write("cluster.toml", std::string("record = \"off\"\n") + test::kCluster);
-  ASSERT_TRUE(files.load("serv1")) << files.complaints("serv1");
-  EXPECT_FALSE(files.load("serv1")->record.on);
+  EXPECT_FALSE(settings().on);
   files.write("cluster.toml", std::string(test::kCluster) + "[record]\nmax = \"2MiB\"\n");
-  ASSERT_TRUE(files.load("serv1")) << files.complaints("serv1");
-  EXPECT_EQ(files.load("serv1")->record.max, uint64_t{2} << 20U);
+  EXPECT_EQ(settings().max, uint64_t{2} << 20U);
   for (const char* bad : {"[record]\nmax = \"1kB\"\n", "[record]\nfile = \"x\"\n"}) {
     files.write("cluster.toml", std::string(test::kCluster) + bad);
     EXPECT_FALSE(files.load("serv1")) << bad;
