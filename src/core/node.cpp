@@ -160,6 +160,7 @@ void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
     mark(Mark::kPeerDaemonNew);
     log(out, Severity::kNotice, fmt::format("{} has started anew", peer_name()));
     for (auto& service : services_) service.peer_was_away();
+    shorten_forwarded_moves();
     answer_ = {};  // the new daemon counts its requests anew
     answered_request_ = 0;
     say_it_now_ = true;

@@ -281,6 +281,14 @@ void Node::Impl::take_back(uint64_t request) {
   if (request != 0 && request_.id == request) request_.kind = Request::Kind::kNone;
 }
 
+// The daemon that had accepted them is gone, and its next one does not remember: what does not come soon,
+// does not come at all.
+void Node::Impl::shorten_forwarded_moves() {
+  for (Waiting& w : waiting_) {
+    if (w.request != 0 && w.accepted) w.limit = std::min(w.limit, now_ + kRequestLimit);
+  }
+}
+
 // Answers orders whose effect has been seen, or will not come.
 void Node::Impl::review_waiting(Actions& out) {
   const auto done = [&](Waiting& w) {

@@ -112,6 +112,7 @@ class Node::Impl {
   bool forward(Request::Kind kind, const Command& command, Actions& out);
   void obey_request(const Heartbeat& heartbeat, Actions& out);
   void take_back(uint64_t request);
+  void shorten_forwarded_moves();
   void review_waiting(Actions& out);
   void reply(Actions& out, uint64_t command, bool ok, std::string text) const;
 
