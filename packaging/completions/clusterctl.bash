@@ -2,7 +2,7 @@
 _clusterctl() {
   local current=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words="" status
   if ((COMP_CWORD == 1)); then
-    words="status why events move standby online start resync stop-services check mirror diverged backups replay keygen config-lines --help --version"
+    words="status why events move standby online start resync stop-services check mirror diverged backups replay whatif keygen config-lines --help --version"
   else
     status=$(clusterctl status --json 2>/dev/null)
     case $verb in
@@ -11,8 +11,9 @@ _clusterctl() {
       diverged) ((COMP_CWORD == 2)) && words="accept" ;;
       status) words="--json --watch --exit-code" ;;
       events) words="--follow --after --json" ;;
-      check) words="--json --local" ;;
+      check) words="--json --local --deep" ;;
       replay) words="--from --decisions --json $(compgen -f -- "$current")" ;;
+      whatif) words="--faults --json" ;;
       start) words="--force" ;;
     esac
     if [[ -n $status && -z $words ]] && command -v jq >/dev/null; then

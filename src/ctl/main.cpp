@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
   add_check_verbs(app, globals, chosen);
   add_backup_verbs(app, globals, chosen);
   add_replay_verbs(app, globals, chosen);
+  add_whatif_verbs(app, globals, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

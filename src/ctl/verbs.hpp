@@ -36,5 +36,6 @@ void add_daemon_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_check_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_backup_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_replay_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_whatif_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 
 }  // namespace clusterd::ctl

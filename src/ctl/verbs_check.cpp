@@ -21,6 +21,7 @@
 #include "ctl/keygen.hpp"
 #include "ctl/shell.hpp"
 #include "ctl/verbs.hpp"
+#include "ctl/whatif_start.hpp"
 #include "linux/gate/bpf_gate.hpp"
 #include "linux/net/secret.hpp"
 
@@ -29,7 +30,7 @@ namespace clusterd::ctl {
 namespace {
 
 struct CheckFlags {
-  bool json = false, local = false;
+  bool json = false, local = false, deep = false;
 };
 
 class Checker {
@@ -59,6 +60,7 @@ class Checker {
     check_gate();
     check_daemon();
     if (config && !flags_.local) check_peer(*config);
+    if (config && flags_.deep) check_faults(*config);
     return finish(config.has_value());
   }
 
@@ -231,6 +233,18 @@ class Checker {
     }
   }
 
+  // Every fault and every pair of them, in the simulated world.
+  void check_faults(const Config& config) {
+    std::fflush(stdout);
+    const auto all = whatif::explore(config, live_start(config, globals_), 2);
+    if (!all) {
+      add(Level::kError, "what if", all.error().message, "clusterctl whatif");
+      return;
+    }
+    const auto found = whatif_findings(config, *all);
+    findings_.insert(findings_.end(), found.begin(), found.end());
+  }
+
   int finish(bool configured) {
     const bool errors = std::any_of(findings_.begin(), findings_.end(),
                                     [](const Finding& finding) { return finding.level == Level::kError; });
@@ -265,7 +279,9 @@ void add_check_verbs(CLI::App& app, Globals& globals, Chosen& chosen) {
       app.add_subcommand("check", "Whether all is in order: configuration, timing, gate, tools, peer");
   check->add_flag("--json", flags->json, "As JSON");
   check->add_flag("--local", flags->local, "Do not ask the peer over ssh");
-  check->footer("Example: clusterctl check");
+  check->add_flag("--deep", flags->deep,
+                  "Also simulate every fault and every pair of faults (clusterctl whatif)");
+  check->footer("Examples: clusterctl check\n          clusterctl check --deep");
   check->callback([&, flags] { chosen = [&, flags] { return Checker(globals, *flags).run(); }; });
 
   auto file = std::make_shared<std::string>();
