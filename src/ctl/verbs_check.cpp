@@ -281,7 +281,7 @@ void add_check_verbs(CLI::App& app, Globals& globals, Chosen& chosen) {
   check->add_flag("--local", flags->local, "Do not ask the peer over ssh");
   check->add_flag("--deep", flags->deep,
                   "Also simulate every fault and every pair of faults (clusterctl whatif)");
-  check->footer("Examples: clusterctl check\n          clusterctl check --deep");
+  check->footer("Example: clusterctl check\n         clusterctl check --deep");
   check->callback([&, flags] { chosen = [&, flags] { return Checker(globals, *flags).run(); }; });
 
   auto file = std::make_shared<std::string>();

@@ -259,8 +259,8 @@ void add_replay_verbs(CLI::App& app, Globals& globals, Chosen& chosen) {
   sub->add_flag("--decisions", flags->decisions, "Print decisions only");
   sub->add_flag("--json", flags->json, "As JSON");
   sub->footer(
-      "Examples: clusterctl replay --decisions\n"
-      "          clusterctl replay /var/lib/clusterd/record/000012-20261122T204500Z.rec --from 18:01\n"
+      "Example: clusterctl replay --decisions\n"
+      "         clusterctl replay /var/lib/clusterd/record/000012-20261122T204500Z.rec --from 18:01\n"
       "Exit codes: 0 reproduced; 1 unreadable or damaged (replayed up to the damage); 4 it decides "
       "differently.");
   sub->callback([&, flags] { chosen = [&, flags] { return replay(globals, *flags); }; });

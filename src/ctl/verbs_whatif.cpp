@@ -54,9 +54,9 @@ void add_whatif_verbs(CLI::App& app, Globals& globals, Chosen& chosen) {
       ->capture_default_str();
   sub->add_flag("--json", flags->json, "As JSON, with every run");
   sub->footer(
-      "Examples: clusterctl whatif\n"
-      "          clusterctl whatif --faults 2\n"
-      "          clusterctl whatif --faults 2 --json | jq '.pairs[] | select(.grade == \"both\")'\n"
+      "Example: clusterctl whatif\n"
+      "         clusterctl whatif --faults 2\n"
+      "         clusterctl whatif --faults 2 --json | jq '.pairs[] | select(.grade == \"both\")'\n"
       "Nothing is done to the cluster. Exit codes: 0 every single fault is survived; 4 one is not.");
   sub->callback([&, flags] { chosen = [&, flags] { return what_if(globals, *flags); }; });
 }

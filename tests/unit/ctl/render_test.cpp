@@ -204,8 +204,9 @@ TEST(Program, ExitCodes) {
 }
 
 TEST(Program, EveryVerbHasHelpWithAnExample) {
-  for (const char* verb : {"status", "why", "events", "move", "standby", "online", "start", "resync",
-                           "stop-services", "check", "keygen", "diverged", "config-lines"}) {
+  for (const char* verb :
+       {"status", "why", "events", "move", "standby", "online", "start", "resync", "stop-services", "check",
+        "keygen", "diverged", "config-lines", "replay", "whatif"}) {
     EXPECT_THAT(run_program({CLUSTERCTL, verb, "--help"}, true).output, HasSubstr("Example: clusterctl "))
         << verb;
   }
