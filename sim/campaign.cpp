@@ -125,6 +125,8 @@ class Campaign {
     if (found()) return;
     // Nobody writes any more: the mirrors catch up.
     world_.set_clients(std::chrono::hours(1000));
+    nemesis_.tidy();
+    pass(seconds(20));
     const auto before = answers();
     pass(seconds(30));
     if (found()) return;
@@ -158,8 +160,13 @@ class Campaign {
     }
     const NodeId standby(1 - active.front().at());
     const auto& machine = world_.machine(standby);
-    if (!machine.node || !machine.node->status().services.at(service.at()).ready_here)
-      return accuse(fmt::format("the standby of {} is not ready after healing", name));
+    if (!machine.node) return accuse(fmt::format("the standby of {} does not run after healing", name));
+    const ServiceStatus& status = world_.status(standby).services.at(service.at());
+    if (!status.ready_here) {
+      return accuse(fmt::format(
+          "the standby of {} is not ready after healing: {}, epoch {}, data of epoch {}; {}", name,
+          clusterd::name(status.here), status.epoch.value, status.data_epoch.value, status.detail));
+    }
     for (size_t u = 0; u < world_.config().service(service).units.size(); ++u) {
       const bool here = world_.machine(active.front()).kernel.units.at(service.at()).at(u);
       if (!here) return accuse(fmt::format("a unit of {} does not run on the active node", name));

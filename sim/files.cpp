@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "mirror/command.hpp"
+
 namespace clusterd::sim {
 
 using mirror::Entry;
@@ -105,6 +107,8 @@ std::optional<std::string> Files::open(Transfer& run) {
     target.fault = RootFault::kNone;  // an administrator restored it first
   run.resync = run.order.kind == MirrorReport::Kind::kResync ||
                (have && known->second.header.role == ManifestHeader::Role::kSource);
+  if (!have && target.fault == RootFault::kNotMounted)
+    return "its root is not there";  // an administrator would see it
   // The target's own roots: an empty or missing one is filled, one that is not mounted is not (S10).
   if (have && !run.order.confirmed) {
     ManifestHeader header = known->second.header;
@@ -115,7 +119,15 @@ std::optional<std::string> Files::open(Transfer& run) {
   Service& service = services_.at(run.order.service.at());
   service.diverged = service.diverged || !std::includes(source.history.begin(), source.history.end(),
                                                         target.history.begin(), target.history.end());
-  if (run.resync) find_candidates(run);
+  if (run.resync) {
+    mirror::RsyncPlan plan;
+    plan.roots = {"/srv/"};
+    plan.backup_dir = "/backups";
+    const auto command = mirror::rsync_command(
+        config_.service(run.order.service).mirrors.at(run.order.mirror.at()), config_.ssh, plan);
+    run.backs_up = std::find(command.begin(), command.end(), "--backup-dir=/backups") != command.end();
+    find_candidates(run);
+  }
   std::set<uint32_t> all;
   for (const auto& [file, version] : source.tree) all.insert(file);
   for (const auto& [file, version] : target.tree) all.insert(file);
@@ -171,7 +183,7 @@ void Files::replace(Transfer& run, uint32_t file) {
   if (!there.exists && here.exists) {
     if (!config_.service(run.order.service).mirrors.at(run.order.mirror.at()).remove) return;
     ++run.report.removed;
-    if (hidden && !run.order.confirmed)
+    if (hidden && !run.order.confirmed && !source.manifests.at(run.order.mirror.at()).files.empty())
       accuse_(fmt::format("S10: file {} is deleted because the source is empty", file));
   }
   // The deletion of a file that the peer never had takes nothing away when the file comes back.
@@ -180,7 +192,7 @@ void Files::replace(Transfer& run, uint32_t file) {
   if (!mattered) old.seen = true;
   if (here.write != 0 && !old.seen) {
     run.overwritten.insert(here.write);
-    if (run.resync && here.exists) {
+    if (run.resync && run.backs_up && here.exists) {
       run.kept.insert(here.write);
       target.backups.insert(here.write);
     } else if (here.exists && !(hidden && run.order.confirmed)) {
@@ -224,7 +236,9 @@ void Files::record(Transfer& run) {
   Side& target = side(run.order.service, run.target);
   Manifest& sent = source.manifests[run.order.mirror.at()];
   Manifest& received = target.manifests[run.order.mirror.at()];
+  source.history.insert(run.order.epoch.value);
   target.history = source.history;
+  target.received[run.order.mirror.at()] = run.order.epoch;
   sent = {header(run.order.service, run.source, run, ManifestHeader::Role::kSource), {}};
   received = {header(run.order.service, run.target, run, ManifestHeader::Role::kTarget), {}};
   for (const auto& [file, version] : target.tree) {
@@ -237,6 +251,17 @@ void Files::record(Transfer& run) {
 }
 
 // ---- judging ----
+
+bool Files::complete(ServiceId service, NodeId node, Epoch epoch) const {
+  const Side& here = side(service, node);
+  const auto& mirrors = config_.service(service).mirrors;
+  for (size_t i = 0; i < mirrors.size(); ++i) {
+    if (mirrors.at(i).to) continue;
+    const auto at = here.received.find(i);
+    if (at == here.received.end() || at->second < epoch) return false;
+  }
+  return true;
+}
 
 bool Files::equal(ServiceId service) const { return difference(service).empty(); }
 
@@ -266,7 +291,8 @@ void Files::judge_losses(ServiceId service) const {
   }
   // With several services the writes of the others are not looked for here.
   for (size_t id = 1; id < writes_.size(); ++id) {
-    if (writes_.at(id).seen || found.contains(id) || services_.size() > 1) continue;
+    // A deletion that a run has undone before it broke off is named by no report; it takes nothing away.
+    if (!writes_.at(id).exists || writes_.at(id).seen || found.contains(id) || services_.size() > 1) continue;
     accuse_(fmt::format("S9: write {} of file {} is nowhere any more, and no report names it", id,
                         writes_.at(id).file));
   }

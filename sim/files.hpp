@@ -37,8 +37,11 @@ struct Transfer {
   uint64_t id = 0;
   NodeId source, target;
   MirrorOrder order;
-  uint64_t source_life = 0;  // of the daemon that ordered it
+  uint64_t source_life = 0;                  // of the daemon that ordered it
+  RootFault source_root = RootFault::kNone;  // when the run began
+  bool answered = false;
   bool resync = false;
+  bool backs_up = false;  // rsync is told to keep what it overwrites
   std::vector<uint32_t> todo;
   std::vector<mirror::Candidate> candidates;
   std::set<uint64_t> overwritten;  // unseen versions that this run has replaced
@@ -60,9 +63,14 @@ class Files {
   void forget_manifests(NodeId node);
   void booted(NodeId node) { ++boots_.at(node.at()); }
 
-  // The service was served from these files at this epoch: what has become of them since is its own history.
+  // These files were written to at this epoch: what has become of them since is their own history.
   void served(ServiceId service, NodeId node, Epoch epoch) {
     side(service, node).history.insert(epoch.value);
+  }
+  // The peer has let go of the service for this node, with what its mirrors have brought: no divergence.
+  void handed_over(ServiceId service, NodeId to) {
+    const auto& from = side(service, NodeId(1 - to.at())).history;
+    side(service, to).history.insert(from.begin(), from.end());
   }
   // A run has met files that were served at an epoch from which the source's do not descend (S9).
   [[nodiscard]] bool diverged(ServiceId service) const { return services_.at(service.at()).diverged; }
@@ -76,6 +84,8 @@ class Files {
   // Everything has arrived: manifests and loss report.
   void finish(Transfer& run);
 
+  // Every mirror has brought the node files of this epoch or a later one.
+  [[nodiscard]] bool complete(ServiceId service, NodeId node, Epoch epoch) const;
   [[nodiscard]] bool equal(ServiceId service) const;
   [[nodiscard]] std::string difference(ServiceId service) const;
   // Changes that clients were told of, and that are on no node, in no backup set, and named in no report.
@@ -91,8 +101,9 @@ class Files {
     RootFault fault = RootFault::kNone;
     std::map<size_t, Manifest> manifests;  // per mirror
     std::set<uint64_t> backups;
-    std::set<uint64_t> named;    // in a loss report
-    std::set<uint64_t> history;  // epochs at which these files, or those they descend from, were served
+    std::set<uint64_t> named;          // in a loss report
+    std::map<size_t, Epoch> received;  // per mirror: of the last run that came to its end
+    std::set<uint64_t> history;        // epochs at which these files, or those they descend from, were served
   };
   struct Write {
     uint32_t file = 0;

@@ -75,6 +75,12 @@ void Judge::look(Instant now, ServiceId id, const std::vector<Answer>& answers) 
   service.last = answers;
 }
 
+std::optional<Judge::Answer> Judge::newest(ServiceId id) const {
+  const Service& service = services_.at(id.at());
+  if (!service.newest_at) return std::nullopt;
+  return Answer{*service.newest_at, service.newest};
+}
+
 void Judge::stored(Instant now, NodeId node, ServiceId id, Epoch epoch) {
   Epoch& last = services_.at(id.at()).stored.at(node.at());
   if (epoch < last) {

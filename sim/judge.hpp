@@ -48,6 +48,9 @@ class Judge {
   void forgot(NodeId node);
   void logged(Instant now, const std::string& line);
 
+  // Who answered at the highest epoch so far.
+  [[nodiscard]] std::optional<Answer> newest(ServiceId service) const;
+
   void accuse(Instant now, const std::string& text);
   [[nodiscard]] const std::vector<Accusation>& accusations() const { return accusations_; }
   // The first that no broken assumption excuses.

@@ -2,9 +2,11 @@
 // misbehaves.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,21 @@ struct CrashPoint {
   bool power = false;       // the whole machine, not just the daemon
 };
 
+// What a daemon's life has brought so far, as the world knows it: for the judge.
+struct Life {
+  BootId boot;
+  std::array<Instant, 1024> sent_at{};  // own clock, by heartbeat
+  Instant evidence = kLongAgo;          // own clock: when the newest evidence was sent
+  Instant inherited = kLongAgo;         // the longest gate that its predecessor left
+  uint64_t evidence_sequence = 0;       // newest own heartbeat that the peer has acknowledged
+  bool heard = false;                   // the peer
+  uint64_t hash = 0;                    // of the configuration that it has read
+  uint64_t heard_sequence = 0, heard_hash = 0;
+  bool forced = false;           // ordered to serve without evidence
+  bool restarting = false;       // ordered to prepare a restart: its lease may be as long as a promise
+  std::vector<bool> was_active;  // by its disk, at its start; per service
+};
+
 struct Machine {
   bool powered = false;
   bool frozen = false;  // the daemon stands still
@@ -61,6 +78,7 @@ struct Machine {
   std::optional<Node> node;  // the daemon, if it runs
   uint64_t life = 0;         // counts daemons, so that a dead one's events are dropped
   uint64_t boots = 0;
+  Life now;
   Kernel kernel;
   Disk disk;
   NodeClock clock;
@@ -69,10 +87,14 @@ struct Machine {
   std::deque<Event> waiting;              // while frozen
   Instant timer = kNever;                 // of the world
   std::map<size_t, Behaviour> behaviour;  // per service
+  std::set<size_t> lied;                  // services of which a unit said wrongly that it had stopped
   CrashPoint crash;
   uint64_t config_hash = 1;
-  uint64_t notices = 0, takeovers = 0;  // told since the beginning
-  std::vector<bool> told_diverged;      // per service
+  uint64_t takeovers = 0;           // told since the beginning
+  unsigned undamped = 0;            // … since an administrator released the node
+  bool unlocked = false;            // an administrator did so, and the disk does not have it yet
+  bool damping_unsure = false;      // its civil time jumped, or its disk forgot
+  std::vector<bool> told_diverged;  // per service
 };
 
 }  // namespace clusterd::sim

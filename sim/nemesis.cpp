@@ -34,6 +34,8 @@ const std::vector<Nemesis::Kind>& Nemesis::kinds() {
       {"lossy-host", &Nemesis::lossy_host, false},
       {"slow-host", &Nemesis::slow_host, false},
       {"split", &Nemesis::split, false},
+      {"isolate", &Nemesis::isolate, false},
+      {"left-host", &Nemesis::left_host, false},
       {"swizzle", &Nemesis::swizzle, false},
       {"stranger", &Nemesis::stranger, false},
       {"unit-crash", &Nemesis::unit_crash, false},
@@ -246,6 +248,41 @@ void Nemesis::split() {
     const unsigned seen_by = random_.draw(3);
     for (size_t i = 0; i < kNodes; ++i) world_.set_host(HostId(h), NodeId(i), seen_by == i);
   }
+}
+
+// One node loses the other and most reference hosts; before that its answers may come late for a while.
+void Nemesis::isolate() {
+  const NodeId node = any_node();
+  const auto cut = [this, node] {
+    for (size_t l = 0; l < world_.config().links.size(); ++l) world_.set_link(LinkId(l), false);
+    const unsigned seen = random_.draw(100);
+    for (size_t h = 0; h < world_.config().hosts.size(); ++h) {
+      world_.set_host(HostId(h), node, random_.chance(seen / 2));
+      world_.set_host(HostId(h), NodeId(1 - node.at()), true);
+    }
+  };
+  if (coin()) return cut();
+  const Duration late = random_.log_between(milliseconds(10), seconds(2));
+  for (size_t l = 0; l < world_.config().links.size(); ++l)
+    world_.network().link(LinkId(l), NodeId(1 - node.at())).delay = late;
+  later(random_.log_between(milliseconds(100), seconds(5)), cut);
+}
+
+// A reference host stays away until it has left the counted sets, and comes back for one node alone, which is
+// cut off from everything else.
+void Nemesis::left_host() {
+  if (world_.config().hosts.size() < 2) return;
+  const HostId id = any_host();
+  const NodeId node = any_node();
+  world_.network().heal();
+  world_.set_host(id, std::nullopt, false);
+  later(random_.between(seconds(58), seconds(70)), [this, id, node] {
+    for (size_t l = 0; l < world_.config().links.size(); ++l) world_.set_link(LinkId(l), false);
+    for (size_t h = 0; h < world_.config().hosts.size(); ++h) {
+      world_.set_host(HostId(h), node, HostId(h) == id);
+      world_.set_host(HostId(h), NodeId(1 - node.at()), HostId(h) != id);
+    }
+  });
 }
 
 // Everything is cut off in a random order, and comes back in another.

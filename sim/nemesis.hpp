@@ -65,6 +65,8 @@ class Nemesis {
   void lossy_host();
   void slow_host();
   void split();
+  void isolate();
+  void left_host();
   void swizzle();
   void stranger();
   // Units, disks, mirrors.

@@ -15,7 +15,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
-constexpr size_t kMostWaiting = 2000;  // events for a daemon that stands still; sockets hold no more
+constexpr size_t kMostWaiting = 2000;  // datagrams for a daemon that stands still; sockets hold no more
 constexpr size_t kOldStates = 8;
 }  // namespace
 
@@ -51,6 +51,7 @@ World::World(Config config, uint64_t seed)
       network_(config_.links.size(), config_.hosts.size()),
       judge_(config_),
       files_(config_, [this](const std::string& what) { judge_.accuse(now_, what); }) {
+  missed_.assign(config_.hosts.size(), {kLongAgo, kLongAgo});
   answered_.assign(config_.services.size(), std::vector<bool>(kNodes, false));
   for (size_t i = 0; i < kNodes; ++i) {
     Machine& m = machines_.at(i);
@@ -108,16 +109,22 @@ void World::deliver(NodeId id, Event event) {
   Machine& m = at(id);
   if (!m.node) return;
   if (m.frozen || m.paused) {
-    if (m.waiting.size() < kMostWaiting) m.waiting.push_back(std::move(event));
+    const bool datagram =
+        std::holds_alternative<HeartbeatReceived>(event) || std::holds_alternative<ProbeAnswered>(event);
+    if (!datagram || m.waiting.size() < kMostWaiting) m.waiting.push_back(std::move(event));
     return;
   }
   if (const auto* heartbeat = std::get_if<HeartbeatReceived>(&event)) {
+    if (heartbeat->heartbeat.boot < m.proven) return;  // an earlier life of the peer: the seal refuses it
     word_given_ = false;
+    take_evidence(id, *heartbeat);
+    m.proven = std::max(m.proven, heartbeat->heartbeat.boot);
     note(id, "hear",
          {{"seq", static_cast<int64_t>(heartbeat->heartbeat.sequence)},
           {"link", heartbeat->link ? static_cast<int64_t>(heartbeat->link->at()) : -1},
           {"host", heartbeat->relay ? static_cast<int64_t>(heartbeat->relay->at()) : -1}});
   } else if (const auto* answer = std::get_if<ProbeAnswered>(&event)) {
+    m.now.evidence = std::max(m.now.evidence, answer->sent);
     note(id, "answer",
          {{"host", static_cast<int64_t>(answer->host.at())},
           {"sent", answer->sent.time_since_epoch().count()}});
@@ -203,6 +210,11 @@ void World::start_daemon(NodeId id) {
   started.wall = m.clock.wall(now_);
   started.gate_deadlines = m.kernel.gates;
   m.host_rebooted = false;
+  m.now = {};
+  m.now.boot = started.boot;
+  m.now.hash = config.hash;
+  for (const Instant gate : m.kernel.gates) m.now.inherited = std::max(m.now.inherited, gate);
+  for (const auto& service : m.disk.state.services) m.now.was_active.push_back(service.active);
   break_word();
   note(id, "start", {{"boot", static_cast<int64_t>(boots_)}});
   note(id, "clock", {{"offset", (own(id) - now_).count()}, {"rate", m.clock.ppm()}});
@@ -254,6 +266,11 @@ void World::resume(NodeId id) {
   if (!m.frozen) deliver_waiting(id);
 }
 
+void World::jump_wall(NodeId id, Duration by) {
+  at(id).clock.jump_wall(by);
+  at(id).damping_unsure = true;
+}
+
 void World::set_clock(NodeId id, int64_t ppm) {
   at(id).clock.run(now_, ppm);
   note(id, "clock", {{"offset", (own(id) - now_).count()}, {"rate", ppm}});
@@ -281,6 +298,11 @@ void World::set_host(HostId host, std::optional<NodeId> as_seen_by, bool up) {
   for (size_t i = 0; i < kNodes; ++i) {
     if (!as_seen_by || as_seen_by->at() == i) network_.host(host, NodeId(i)).up = up;
   }
+}
+
+void World::set_stranger(bool answers) {
+  if (answers && !stranger_) stranger_since_ = now_;
+  stranger_ = answers;
 }
 
 void World::set_relays(bool work) { network_.set_relays(work); }
@@ -348,6 +370,8 @@ void World::wipe_disk(NodeId id) {
   disk.state.hosts.resize(config_.hosts.size());
   files_.forget_manifests(id);
   judge_.forgot(id);
+  state_lost_ = true;
+  at(id).damping_unsure = true;
 }
 
 void World::roll_back_disk(NodeId id) {
@@ -355,11 +379,15 @@ void World::roll_back_disk(NodeId id) {
   if (disk.old.empty()) return;
   disk.state = disk.old.at(random_.draw(static_cast<unsigned>(disk.old.size())));
   judge_.forgot(id);
+  at(id).damping_unsure = state_lost_ = true;
   judge_.excuse(Assumption::kDisk, kNever);
 }
 
 void World::store(NodeId id, const PersistedState& state) {
   Disk& disk = at(id).disk;
+  if (disk.state.locked && !state.locked && !at(id).unlocked)
+    judge_.accuse(now_, fmt::format("S11: the standby lock of {} is gone", config_.node(id).name));
+  if (disk.state.locked && !state.locked) at(id).unlocked = false;
   disk.old.push_back(std::move(disk.state));
   if (disk.old.size() > kOldStates) disk.old.pop_front();
   disk.state = state;
@@ -371,6 +399,7 @@ void World::store(NodeId id, const PersistedState& state) {
           {"claimed", static_cast<int64_t>(service.claimed.value)}});
     judge_.stored(now_, id, ServiceId(i), service.epoch);
   }
+  judge_sets();
 }
 
 void World::crash_unit(NodeId id, ServiceId service, UnitId unit) {
@@ -389,50 +418,14 @@ void World::order(NodeId id, Command command) {
   command.id = ++commands_;
   if (command.kind == Command::Kind::kStartForce && machine(id).node) {
     word_given_ = true;
+    at(id).now.forced = true;
     if (machine(NodeId(1 - id.at())).node) break_word();
   }
+  if (command.kind == Command::Kind::kOnline) {
+    for (Machine& m : machines_) m.undamped = 0;
+  }
+  if (command.kind == Command::Kind::kPrepareRestart) at(id).now.restarting = true;
   deliver(id, command);
-}
-
-// ---- observing ----
-
-// A gate that was not shut on purpose lets packets out until its deadline, and at worst F longer.
-std::vector<NodeId> World::answering(ServiceId service) const {
-  std::vector<NodeId> out;
-  for (size_t i = 0; i < kNodes; ++i) {
-    const Machine& m = machines_.at(i);
-    if (!m.powered || m.paused || m.kernel.addresses.empty() || !m.kernel.addresses.at(service.at()))
-      continue;
-    const Instant gate = m.kernel.gates.at(service.at());
-    if (gate != kLongAgo && gate + config_.timing.gate_latency > own(NodeId(i))) out.emplace_back(i);
-  }
-  return out;
-}
-
-void World::look() {
-  for (size_t s = 0; s < config_.services.size(); ++s) {
-    const ServiceId service(s);
-    std::vector<bool> now(kNodes, false);
-    for (const NodeId id : answering(service)) now.at(id.at()) = true;
-    if (now == answered_.at(s)) continue;
-    std::vector<Judge::Answer> answers;
-    for (size_t i = 0; i < kNodes; ++i) {
-      // A claim is on disk before it is used; what the activation itself has written may still be on its way.
-      const PersistedService& stored = machines_.at(i).disk.state.services.at(s);
-      const Epoch epoch = std::max(stored.epoch, stored.claimed);
-      if (now.at(i)) answers.push_back({NodeId(i), epoch});
-      if (now.at(i)) files_.served(service, NodeId(i), epoch);
-      if (now.at(i) == answered_.at(s).at(i)) continue;
-      note(NodeId(i), now.at(i) ? "active" : "silent",
-           {{"service", static_cast<int64_t>(s)}, {"epoch", static_cast<int64_t>(epoch.value)}});
-    }
-    answered_.at(s) = std::move(now);
-    const size_t before = judge_.accusations().size();
-    judge_.look(now_, service, answers);
-    if (telling_ && judge_.accusations().size() > before)
-      lines_.push_back(fmt::format("VIOLATION {:.4f}: {}", to_seconds(now_.time_since_epoch()) - 3600,
-                                   judge_.accusations().back().text));
-  }
 }
 
 Role World::role(NodeId id, ServiceId service) {

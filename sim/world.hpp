@@ -49,7 +49,7 @@ class World {
   void resume(NodeId id);
   void crash_at(NodeId id, CrashPoint point) { at(id).crash = point; }
   void set_clock(NodeId id, int64_t ppm);
-  void jump_wall(NodeId id, Duration by) { at(id).clock.jump_wall(by); }
+  void jump_wall(NodeId id, Duration by);
   void start_clocks_anywhere() { clocks_anywhere_ = true; }  // at each boot, instead of with the world's time
 
   // Networks.
@@ -59,7 +59,7 @@ class World {
   void set_one_way(NodeId from, bool cut);  // nothing that `from` sends reaches the peer directly
   void set_host(HostId host, std::optional<NodeId> as_seen_by, bool up);
   void set_relays(bool work);
-  void set_stranger(bool answers) { stranger_ = answers; }
+  void set_stranger(bool answers);
   Network& network() { return network_; }
 
   // Disks, units, mirrors, files.
@@ -81,6 +81,7 @@ class World {
   [[nodiscard]] std::vector<NodeId> answering(ServiceId service) const;
   [[nodiscard]] const Machine& machine(NodeId id) const { return machines_.at(id.at()); }
   [[nodiscard]] Role role(NodeId id, ServiceId service);
+  [[nodiscard]] const Status& status(NodeId id) { return at(id).node->status(); }  // of a daemon that runs
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] const Files& files() const { return files_; }
   [[nodiscard]] Judge& judge() { return judge_; }
@@ -115,6 +116,12 @@ class World {
     events_.add(now_, node, name, fields);
   }
   void look();
+  void judge_activation(NodeId id, ServiceId service);
+  void judge_gate(NodeId id, const SetGate& gate);
+  void judge_notice(NodeId id, const Notice& notice);
+  void judge_sets();
+  [[nodiscard]] const PersistedService& submitted(NodeId id, ServiceId service) const;
+  void take_evidence(NodeId id, const HeartbeatReceived& event);
   [[nodiscard]] bool nic_up(NodeId id, const std::string& nic) const;
   [[nodiscard]] bool nic_of_link_up(NodeId id, LinkId link) const;
   [[nodiscard]] bool link_works(NodeId from, LinkId link) const;
@@ -159,6 +166,8 @@ class World {
   Network network_;
   bool clocks_anywhere_ = false;
   bool stranger_ = false;
+  Instant stranger_since_ = kNever;
+  bool state_lost_ = false;  // of any node, once
   bool word_given_ = false;  // an administrator vouched for a node's death, and it was not heard since
   MirrorReport::Outcome mirror_outcome_ = MirrorReport::Outcome::kDone;
   uint64_t boots_ = 0;
@@ -168,6 +177,8 @@ class World {
   Files files_;
   std::map<uint64_t, Transfer> transfers_;  // by the number of the question to the target
   Duration client_period_{};
+  // When a heartbeat of the peer last missed the node off a host because the node did not see the host.
+  std::vector<std::array<Instant, kNodes>> missed_;
   std::vector<std::vector<bool>> answered_;  // per service, as last seen
   std::vector<std::string> lines_;
   bool telling_ = true;

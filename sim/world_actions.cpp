@@ -2,6 +2,8 @@
 // daemon or the machine may be made to die.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sim/world.hpp"
 
 namespace clusterd::sim {
@@ -96,7 +98,13 @@ void World::stop_unit(NodeId id, const StopUnit& stop) {
   }
   if (behaviour == Behaviour::kHangs && !stop.kill) return;
   const bool stops = behaviour != Behaviour::kRefusesToStop;
-  if (stops && behaviour != Behaviour::kLies) units.at(stop.unit.at()) = false;
+  if (behaviour == Behaviour::kLies) {
+    m.lied.insert(stop.service.at());
+  } else if (stops) {
+    units.at(stop.unit.at()) = false;
+    if (std::none_of(units.begin(), units.end(), [](bool runs) { return runs; }))
+      m.lied.erase(stop.service.at());
+  }
   deliver_after(id, kUnit,
                 UnitReport{stop.service, stop.unit,
                            stops ? UnitReport::Outcome::kStopped : UnitReport::Outcome::kStopFailed,
@@ -113,6 +121,9 @@ bool World::perform_sends(NodeId id, const Actions& actions) {
   }
   for (const auto& probe : actions.probes) {
     if (!sees_host(id, probe.host)) continue;
+    // A host that is out of sight for less than the gap that its answers may have: T does not hold for it.
+    if (now_ - missed_.at(probe.host.at()).at(id.at()) < 3 * config_.timing.heartbeat)
+      judge_.excuse(Assumption::kHearOffHost, now_ + 3 * config_.timing.window);
     for (const Duration delay : network_.probe(id, probe.host, now_, random_))
       deliver_after(id, delay, ProbeAnswered{probe.host, probe.sent});
   }
@@ -122,6 +133,8 @@ bool World::perform_sends(NodeId id, const Actions& actions) {
 
 void World::send(NodeId id, const SendHeartbeat& send) {
   const NodeId peer(1 - id.at());
+  Life& life = at(id).now;
+  life.sent_at.at(send.heartbeat.sequence % life.sent_at.size()) = own(id);
   note(
       id, "send",
       {{"seq", static_cast<int64_t>(send.heartbeat.sequence)}, {"sent", own(id).time_since_epoch().count()}});
@@ -132,7 +145,11 @@ void World::send(NodeId id, const SendHeartbeat& send) {
   }
   const Duration slack = config_.timing.window / 20;
   for (const HostId host : send.relays) {
-    if (!sees_host(id, host) || !sees_host(peer, host)) continue;
+    if (!sees_host(id, host)) continue;
+    if (!sees_host(peer, host)) {
+      missed_.at(host.at()).at(peer.at()) = now_;
+      continue;
+    }
     const Copies copies = network_.relayed(id, host, now_, random_);
     // T says that this one arrives, and in time.
     if (copies.count == 0 || copies.delay.front() > slack)
@@ -147,10 +164,7 @@ void World::send(NodeId id, const SendHeartbeat& send) {
 void World::arrive_after(NodeId id, Duration delay, HeartbeatReceived event) {
   const uint64_t life = machine(id).life;
   after(delay, [this, id, life, event = std::move(event)] {
-    Machine& m = at(id);
-    if (m.life != life || event.heartbeat.boot < m.proven) return;
-    m.proven = event.heartbeat.boot;
-    deliver(id, event);
+    if (machine(id).life == life) deliver(id, event);
   });
 }
 
@@ -158,6 +172,7 @@ void World::probe_address(NodeId id, const ProbeAddress& probe) {
   const NodeId peer(1 - id.at());
   const auto& service = config_.service(probe.service);
   const auto others = answering(probe.service);
+  if (!nic_of_link_up(id, service.link)) return;
   const bool peer_answers = !others.empty() && others.front() == peer && nic_of_link_up(peer, service.link) &&
                             nic_of_link_up(id, service.link) && network_.link_up(id, service.link) &&
                             network_.link_up(peer, service.link);
@@ -174,7 +189,9 @@ bool World::perform_starts(NodeId id, const Actions& actions) {
   for (const auto& gate : actions.set_gates) {
     if (telling_ && m.kernel.gates.at(gate.service.at()) <= own(id))
       say(id, config_.service(gate.service).name + ": gate open");
+    if (m.kernel.gates.at(gate.service.at()) <= own(id)) judge_activation(id, gate.service);
     m.kernel.gates.at(gate.service.at()) = gate.deadline;
+    judge_gate(id, gate);
     note(id, "gate",
          {{"service", static_cast<int64_t>(gate.service.at())},
           {"until", gate.deadline.time_since_epoch().count()}});
@@ -225,10 +242,7 @@ void World::perform_tells(NodeId id, const Actions& actions) {
     for (const auto& why : decision.evidence) say(id, "         because " + why);
   }
   for (const auto& notice : actions.notices) {
-    judge_.logged(now_, notice.text);
-    ++m.notices;
-    if (notice.kind == "takeover") ++m.takeovers;
-    if (notice.kind == "diverged" && notice.service) m.told_diverged.at(notice.service->at()) = true;
+    judge_notice(id, notice);
     if (telling_) say(id, fmt::format("notice {}: {}", notice.kind, notice.text));
   }
   const size_t lines = actions.log.size() + actions.decisions.size() + actions.notices.size();

@@ -35,6 +35,7 @@ void World::run_mirror(NodeId id, const MirrorOrder& order) {
     const char* kind = order.kind == MirrorReport::Kind::kResync ? "resync" : "flush";
     say(id, fmt::format("{}: mirror {}", config_.service(order.service).name, kind));
   }
+  run.source_root = files_.root(order.service, id);
   const auto halt = files_.source_halt(run);
   if (halt || mirror.to || !reachable(id) || !machine(peer).node) {
     run.report.outcome = halt        ? MirrorReport::Outcome::kHalted
@@ -49,10 +50,13 @@ void World::run_mirror(NodeId id, const MirrorOrder& order) {
   ask.text = mirror.name;
   ask.epoch = order.epoch;
   ask.id = run.id;
-  deliver_after(peer, Network::kHop, ask);
+  const Duration late = clocks_anywhere_ && random_.chance(10)
+                            ? random_.log_between(milliseconds(5), seconds(5))
+                            : Duration::zero();
+  deliver_after(peer, Network::kHop + late, ask);
   after(kAnswerLimit, [this, number = run.id] {
     const auto at = transfers_.find(number);
-    if (at == transfers_.end() || !at->second.todo.empty()) return;
+    if (at == transfers_.end() || at->second.answered) return;
     end_transfer(number, MirrorReport::Outcome::kFailed, "no answer");
   });
   transfers_[run.id] = std::move(run);
@@ -60,6 +64,7 @@ void World::run_mirror(NodeId id, const MirrorOrder& order) {
 
 void World::mirror_answered(const Reply& reply) {
   Transfer& run = transfers_.at(reply.command);
+  run.answered = true;
   if (!reply.ok) {
     run.report.outcome = MirrorReport::Outcome::kFailed;
     run.report.detail = reply.text;
@@ -72,8 +77,10 @@ void World::mirror_answered(const Reply& reply) {
   } else {
     const uint64_t number = run.id;
     const bool empty = run.todo.empty();
+    const Duration takes =
+        clocks_anywhere_ && random_.chance(30) ? random_.log_between(kRun, seconds(20)) : kRun;
     for (int step = empty ? kSteps : 1; step <= kSteps; ++step) {
-      after(kRun * step / kSteps, [this, number, step] { carry(number, step); });
+      after(takes * step / kSteps, [this, number, step] { carry(number, step); });
     }
     return;
   }
@@ -94,6 +101,9 @@ void World::carry(uint64_t number, int step) {
   }
   if (!reachable(run.source))
     return end_transfer(number, MirrorReport::Outcome::kFailed, "the connection was broken");
+  const bool vanished = files_.root(run.order.service, run.source) != run.source_root ||
+                        files_.root(run.order.service, run.target) != RootFault::kNone;
+  if (vanished) return end_transfer(number, MirrorReport::Outcome::kFailed, "files vanished during the run");
   const auto answers = answering(run.order.service);
   if (std::find(answers.begin(), answers.end(), run.target) != answers.end()) {
     judge_.accuse(
@@ -161,7 +171,8 @@ void World::client_writes() {
     const NodeId node = nodes.front();
     const auto& units = machine(node).kernel.units.at(s);
     if (!std::all_of(units.begin(), units.end(), [](bool runs) { return runs; })) continue;
-    files_.write(service, node, random_.draw(kFiles), random_.chance(15));
+    const bool written = files_.write(service, node, random_.draw(kFiles), random_.chance(15));
+    if (written) files_.served(service, node, submitted(node, service).epoch);
   }
   after(client_period_, [this] { client_writes(); });
 }

@@ -36,7 +36,9 @@ void MirrorRules::forget_halts() {
   }
 }
 
-void MirrorRules::begin(Instant now, Epoch epoch) {
+void MirrorRules::begin(Instant now, Epoch epoch, Actions& out) {
+  // Of an earlier epoch of this node: it may not go on beside the resync.
+  if (busy()) out.cancel_mirrors.push_back(id_);
   active_ = true;
   epoch_ = epoch;
   flush_ = Flush::kNone;

@@ -25,7 +25,7 @@ class MirrorRules {
   // The files here were replaced by the peer's: what the halts were about is gone.
   void forget_halts();
   // This node has become active at `epoch`: nothing is known of the peer's files.
-  void begin(Instant now, Epoch epoch);
+  void begin(Instant now, Epoch epoch, Actions& out);
   // It is no longer active: runs under way are cancelled.
   void end(Actions& out);
   // The peer was away or has restarted: it has to be resynchronised.

@@ -40,6 +40,8 @@ void Node::Impl::make_status() {
   for (size_t i = 0; i < status.hosts.size(); ++i) {
     HostStatus& host = status.hosts.at(i);
     host.here = counted.at(i);
+    host.renews_lease = hosts_.in_active_set(HostId(i));
+    host.must_answer = hosts_.in_standby_set(HostId(i));
     host.answers = host.here.answers;
     host.relays = host.here.relays;
     host.last_answer = hosts_.last_answer(HostId(i));

@@ -29,7 +29,7 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
     // The predecessor's lease still runs: go on as if nothing had happened.
     mark(Mark::kGoesOnAtLease);
     members_.start(now, out);
-    mirrors_.begin(now, stored_->epoch);
+    mirrors_.begin(now, stored_->epoch, out);
     become(Starting{});
     log(out, Severity::kNotice,
         fmt::format("goes on at epoch {}: the lease has {:.0f} ms left", stored_->epoch.value,
@@ -39,7 +39,7 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
   if (gate > now && stored_->claimed.value != 0) mark(Mark::kClaimFoundAtStart);
   mark(Mark::kStartsSuspended);
   out.shut_gates.push_back(id_);
-  mirrors_.begin(now, stored_->epoch);
+  mirrors_.begin(now, stored_->epoch, out);
   become(Suspended{now, false});
   if (host_rebooted) members_.stop(now, out);
   log(out, Severity::kNotice,
@@ -102,6 +102,7 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
       return true;
     }
     mark(Mark::kHigherEpochLearnt);
+    out.stop_receivers.push_back(id_);  // whatever still writes here was let in at a lower epoch (S8)
     stored_->epoch = report->epoch;
     stored_->active = false;
     claim_.reset();
@@ -247,7 +248,7 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   move_ordered_ = false;
   if (!sabotaged(Canary::kReceiversLeft)) out.stop_receivers.push_back(id_);
   members_.start(s.now, out);
-  mirrors_.begin(s.now, epoch);
+  mirrors_.begin(s.now, epoch, out);
   become(Starting{});
 
   const std::string& self = config_->node(config_->self).name;

@@ -22,7 +22,10 @@ struct HostStatus {
   bool answers = false;
   bool relays = false;
   Instant last_answer = kLongAgo;  // when the newest answered probe was sent
-  CountedState here, at_peer;
+  CountedState here, at_peer;  // as announced
+  // As it counts on this node now (S2): an answer renews the lease; it must answer before a takeover.
+  bool renews_lease = false;
+  bool must_answer = false;
 };
 
 struct MirrorStatus {

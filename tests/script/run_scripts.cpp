@@ -65,7 +65,9 @@ class Script {
     return out;
   }
 
-  [[nodiscard]] bool violated() const { return world_ && !world_->violations().empty(); }
+  [[nodiscard]] std::vector<std::string> violations() const {
+    return world_ ? world_->violations() : std::vector<std::string>{};
+  }
 
  private:
   static const std::string& arg(const std::vector<std::string>& args, size_t i) {
@@ -287,7 +289,7 @@ std::string replay(const std::string& text, std::string& trouble) {
       out += line + "\n";
     }
   }
-  if (script.violated()) trouble += "two nodes were active at once\n";
+  for (const auto& violation : script.violations()) trouble += "violation: " + violation + "\n";
   return out;
 }
 

@@ -1,0 +1,165 @@
+// What the world shows the judge: who answers, on which evidence, and what must have gone before.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/world.hpp"
+
+namespace clusterd::sim {
+
+using std::chrono::milliseconds;
+
+// A gate that was not shut on purpose lets packets out until its deadline, and at worst F longer.
+std::vector<NodeId> World::answering(ServiceId service) const {
+  std::vector<NodeId> out;
+  for (size_t i = 0; i < kNodes; ++i) {
+    const Machine& m = machines_.at(i);
+    if (!m.powered || m.paused || m.kernel.addresses.empty() || !m.kernel.addresses.at(service.at()))
+      continue;
+    const Instant gate = m.kernel.gates.at(service.at());
+    if (gate != kLongAgo && gate + config_.timing.gate_latency > own(NodeId(i))) out.emplace_back(i);
+  }
+  return out;
+}
+
+void World::look() {
+  for (size_t s = 0; s < config_.services.size(); ++s) {
+    const ServiceId service(s);
+    std::vector<bool> now(kNodes, false);
+    for (const NodeId id : answering(service)) now.at(id.at()) = true;
+    if (now == answered_.at(s)) continue;
+    std::vector<Judge::Answer> answers;
+    for (size_t i = 0; i < kNodes; ++i) {
+      const Epoch epoch = submitted(NodeId(i), service).epoch;
+      if (now.at(i)) answers.push_back({NodeId(i), epoch});
+      if (now.at(i) == answered_.at(s).at(i)) continue;
+      note(NodeId(i), now.at(i) ? "active" : "silent",
+           {{"service", static_cast<int64_t>(s)}, {"epoch", static_cast<int64_t>(epoch.value)}});
+    }
+    answered_.at(s) = std::move(now);
+    const size_t before = judge_.accusations().size();
+    judge_.look(now_, service, answers);
+    if (telling_ && judge_.accusations().size() > before)
+      lines_.push_back(fmt::format("VIOLATION {:.4f}: {}", to_seconds(now_.time_since_epoch()) - 3600,
+                                   judge_.accusations().back().text));
+  }
+}
+
+// What the daemon has last handed to its disk.
+const PersistedService& World::submitted(NodeId id, ServiceId service) const {
+  const Disk& disk = machine(id).disk;
+  const PersistedState& state = disk.in_flight.empty() ? disk.state : disk.in_flight.back().state;
+  return state.services.at(service.at());
+}
+
+// A gate that was shut opens: was it allowed to?
+void World::judge_activation(NodeId id, ServiceId service) {
+  const Machine& m = machine(id);
+  const std::string& node = config_.node(id).name;
+  const std::string& title = config_.service(service).name;
+  const PersistedService& stored = m.disk.state.services.at(service.at());
+  const Epoch epoch = submitted(id, service).epoch;
+  if (epoch != stored.epoch && epoch != stored.claimed)
+    judge_.accuse(now_, fmt::format("S4: {} serves {} at epoch {}, which is not on its disk", node, title,
+                                    epoch.value));
+  if (!m.node || word_given_ || m.now.forced) return;
+  if (m.disk.state.locked && !m.unlocked)
+    judge_.accuse(now_, fmt::format("S11: {} serves {} with the standby lock", node, title));
+  if (m.now.heard && m.now.heard_hash != m.now.hash)
+    judge_.accuse(now_,
+                  fmt::format("S12: {} begins to serve {} although the configurations differ", node, title));
+  const bool was_active = m.now.was_active.at(service.at());
+  if (!m.now.heard && !was_active)
+    judge_.accuse(now_,
+                  fmt::format("S6: {} starts alone and serves {}, and was not the last active", node, title));
+  // Whoever was the last active node by its own disk may go on alone (S6); the divergence is told later.
+  const bool knows_no_better = stored.active || (was_active && !m.now.heard);
+  const bool of_peer = stored.epoch.value != 0 && stored.epoch.value % kNodes != id.at();
+  if (of_peer && !knows_no_better && !state_lost_ && !files_.complete(service, id, stored.epoch)) {
+    judge_.accuse(
+        now_, fmt::format("S8: {} serves {} without the files of epoch {}", node, title, stored.epoch.value));
+  }
+}
+
+// S1: no gate is open for longer than the lease of the newest evidence.
+void World::judge_gate(NodeId id, const SetGate& gate) {
+  const Machine& m = machine(id);
+  if (m.now.forced || m.now.restarting || gate.deadline <= m.now.inherited) return;
+  if (gate.deadline <= m.now.evidence + config_.timing.lease) return;
+  judge_.accuse(now_, fmt::format("S1: the gate of {} on {} is set {:.1f} ms beyond its evidence's lease",
+                                  config_.service(gate.service).name, config_.node(id).name,
+                                  to_ms(gate.deadline - m.now.evidence - config_.timing.lease)));
+}
+
+void World::judge_notice(NodeId id, const Notice& notice) {
+  Machine& m = at(id);
+  judge_.logged(now_, notice.text);
+  if (notice.kind == "diverged" && notice.service) m.told_diverged.at(notice.service->at()) = true;
+  if (notice.kind == "node-online") m.unlocked = true;
+  const bool forced = notice.text.find("(forced)") != std::string::npos;
+  if (notice.kind == "takeover" && !forced) {
+    ++m.takeovers;
+    const auto newest = notice.service ? judge_.newest(*notice.service) : std::nullopt;
+    const bool from_peer = newest && newest->node != id;
+    const auto limit = config_.max_takeovers_per_hour + 2 * static_cast<unsigned>(config_.services.size());
+    if (from_peer && ++m.undamped > limit && !m.damping_unsure)
+      judge_.accuse(now_, fmt::format("S11: {} takeovers within an hour", m.undamped));
+    if (stranger_ && now_ - stranger_since_ >= 3 * config_.timing.window)
+      judge_.accuse(now_, "S2: a node takes an address over that somebody else answers for");
+  }
+  if (notice.kind == "moved" && notice.service) {
+    files_.handed_over(*notice.service, id);
+    const NodeId peer(1 - id.at());
+    const Machine& other = machine(peer);
+    const bool unsure = other.lied.contains(notice.service->at());
+    if (!other.powered || config_.service(*notice.service).hot || unsure) return;
+    const auto& units = other.kernel.units.at(notice.service->at());
+    if (std::any_of(units.begin(), units.end(), [](bool runs) { return runs; }))
+      judge_.accuse(now_, fmt::format("S7: {} was handed over while its units still run on {}",
+                                      config_.service(*notice.service).name, config_.node(peer).name));
+  }
+}
+
+// S2: each node's S_A lies within the other one's S_B; of a node that does not run, what its disk says
+// counts.
+void World::judge_sets() {
+  const auto sets = [this](NodeId id) {
+    std::vector<std::pair<bool, bool>> out;
+    const Machine& m = machine(id);
+    if (m.node) {
+      for (const auto& host : m.node->status().hosts) out.emplace_back(host.renews_lease, host.must_answer);
+    } else {
+      for (const auto& host : m.disk.state.hosts) out.emplace_back(host.in_active_set, host.in_standby_set);
+    }
+    return out;
+  };
+  const std::array both{sets(NodeId(0)), sets(NodeId(1))};
+  for (size_t h = 0; h < both.front().size(); ++h) {
+    for (size_t i = 0; i < kNodes; ++i) {
+      const auto& [a, b] = both.at(i).at(h);
+      note(NodeId(i), "host", {{"host", static_cast<int64_t>(h)}, {"a", a ? 1 : 0}, {"b", b ? 1 : 0}});
+      if (!a || both.at(1 - i).at(h).second) continue;
+      judge_.accuse(now_, fmt::format("S2: {} is in S_A of {} and not in S_B of the other node",
+                                      config_.hosts.at(h).text, config_.nodes.at(i).name));
+    }
+  }
+}
+
+void World::take_evidence(NodeId id, const HeartbeatReceived& event) {
+  Machine& m = at(id);
+  const Heartbeat& heartbeat = event.heartbeat;
+  if (!m.now.heard || heartbeat.sequence > m.now.heard_sequence || heartbeat.boot != m.proven) {
+    m.now.heard_sequence = heartbeat.sequence;
+    m.now.heard_hash = heartbeat.config_hash;
+  }
+  m.now.heard = true;
+  const auto& ack = heartbeat.ack;
+  if (ack.boot != m.now.boot || ack.sequence == 0) return;
+  const Instant sent = m.now.sent_at.at(ack.sequence % m.now.sent_at.size());
+  if (sent <= m.now.evidence && ack.sequence <= m.now.evidence_sequence) return;
+  m.now.evidence_sequence = std::max(m.now.evidence_sequence, ack.sequence);
+  m.now.evidence = std::max(m.now.evidence, sent);
+  note(id, "acked", {{"seq", static_cast<int64_t>(ack.sequence)}, {"sent", sent.time_since_epoch().count()}});
+}
+
+}  // namespace clusterd::sim
