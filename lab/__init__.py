@@ -3,4 +3,4 @@
 `Lab` (lab/network.py) is the whole of it; lab/lab is the same as a command. Python standard library only.
 """
 from .network import Lab, LabError  # noqa: F401
-from .watching import Client, Observer  # noqa: F401
+from .watching import Client, Observer, WebClient  # noqa: F401

@@ -62,6 +62,9 @@ http {
 """
 
 
+NGINX_SERVICE = '"nginx.service"'  # on machines with their own systemd
+
+
 def nginx_unit():
     return '{ name = "nginx", run = "/usr/sbin/nginx -c /etc/cluster-nginx.conf", stop_timeout = "10s" }'
 

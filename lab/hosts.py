@@ -197,6 +197,10 @@ class Host:
                 pass
         return None
 
+    def root(self):
+        """Where the lab finds the files that a process of the host sees."""
+        return f"/proc/{self.init.pid}/root"
+
     def interactive(self, *argv):
         return subprocess.call(self._enter() + list(argv), env=self._environment())
 

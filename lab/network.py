@@ -16,172 +16,24 @@ import sys
 import threading
 import time
 
-from .hosts import Host, LabError, NodeHost, Process, Switch, is_running, start_time, wait_for
+from . import cabling, tools
+from .control_groups import remove_groups
+from .hosts import Host, LabError, Switch, is_running, start_time, wait_for
 from .netlink import Ports
-from . import tools
+from .node import Node
+from .plan import (BOOT_ID_FILE, HEARTBEAT, LAN, NICS, NODES, PLAIN_HOSTS, SWITCH_OF, ipv4, ipv6,  # noqa: F401
+                   mac_of, node_number, other, ports_of)
+from .systemd_node import SystemdNode, group_of
 
 BASE = os.environ.get("CLUSTERLAB_DIR", "/var/tmp/clusterlab")
-NODES = ("serv1", "serv2")
-NICS = ("eth0", "eth1", "eth2")
-LAN, HEARTBEAT = "lan", "hb"
-SWITCH_OF = {"eth0": LAN, "eth1": HEARTBEAT, "eth2": LAN}
-PLAIN_HOSTS = {"r1": 1, "r2": 2, "c": 50, "obs": 60}
-BOOT_ID_FILE = "/run/boot-id"
-
-
-def ipv4(last):
-    return f"192.168.1.{last}"
-
-
-def ipv6(last):
-    return f"fd00::{last}"
-
-
-def node_number(node):
-    return NODES.index(node) + 1
-
-
-def mac_of(node, nic):
-    return f"02:cd:0{node_number(node)}:00:00:0{NICS.index(nic)}"
-
-
-def ports_of(node):
-    return [f"{node}-{nic}" for nic in NICS]
-
-
-def other(node):
-    return NODES[1 - NODES.index(node)]
-
-
-class Node(NodeHost):
-    """A node with its cluster daemon."""
-
-    def __init__(self, lab, name):
-        number = node_number(name)
-        disk = f"{lab.folder}/{name}"
-        os.makedirs(disk, mode=0o700, exist_ok=True)
-        spec = {
-            "name": name, "disk": disk, "logs": lab.logs, "keys": lab.keys, "boot_id_file": BOOT_ID_FILE,
-            "gateway": ipv4(1), "environment": lab.environment,
-            "hosts": [f"{ipv4(10 + node_number(n))} {n}" for n in NODES]
-            + [f"192.168.111.{node_number(n)} {n}-hb" for n in NODES],
-            "nics": [
-                {"name": "eth0", "addresses": [f"{ipv4(10 + number)}/24", f"{ipv6(10 + number)}/64"]},
-                {"name": "eth1", "addresses": [f"192.168.111.{number}/24"]},
-                {"name": "eth2", "addresses": []},
-            ],
-        }
-        super().__init__(name, lab.logs, spec, lab.environment)
-        self.lab = lab
-        self.address = ipv4(10 + number)
-        self.daemon = None
-
-    # --- the daemon -------------------------------------------------------------------------------------
-    def has_cluster(self):
-        return os.path.exists(self.path("/etc/cluster.d/cluster.toml"))
-
-    def start_clusterd(self, *extra):
-        self.daemon = self.spawn("clusterd", *self.lab.clusterd_command, tools.program("clusterd"), *extra)
-        return self.daemon
-
-    def kill_clusterd(self):
-        self.daemon.signal(signal.SIGKILL)
-        self.daemon.wait_gone()
-
-    def stop_clusterd(self):
-        """As `systemctl stop clusterd` does it."""
-        self.daemon.signal(signal.SIGTERM)
-        self.daemon.wait_gone(60)
-
-    def freeze(self):
-        self.daemon.signal(signal.SIGSTOP)
-
-    def thaw(self):
-        self.daemon.signal(signal.SIGCONT)
-
-    def ctl(self, *argv, check=True, timeout=60):
-        return self.run(tools.program("clusterctl"), *argv, check=check, timeout=timeout)
-
-    def status(self):
-        """`clusterctl status --json`, or None while the daemon does not answer."""
-        done = self.ctl("status", "--json", check=False)
-        try:
-            return json.loads(done.stdout)
-        except ValueError:
-            return None
-
-    def log_text(self, name="clusterd"):
-        try:
-            with open(f"{self.logs}/{self.name}-{name}.log", encoding="utf-8", errors="replace") as file:
-                return file.read()
-        except OSError:
-            return ""
-
-    # --- power ------------------------------------------------------------------------------------------
-    def power_off(self):
-        """Pulls the plug: ports dead and every process killed in the same instant. Returns that instant."""
-        instant = time.monotonic()
-        self.lab.ports.set(ports_of(self.name), up=False)
-        self.kill()
-        self.reap()
-        self.daemon = None
-        return instant
-
-    def power_on(self, start_clusterd=True):
-        if self.is_up():
-            raise LabError(f"{self.name} is on")
-        self.boot(plug_in=lambda pid: self.lab.plug_in(self.name, pid))
-        for action in self.lab.at_boot:
-            action(self)
-        if start_clusterd:
-            self.start_clusterd()
-
-    # --- NICs -------------------------------------------------------------------------------------------
-    def nic_down(self, nic):
-        """The node's own NIC goes down (administratively, or the card died)."""
-        self.run("ip", "link", "set", nic, "down")
-
-    def nic_up(self, nic):
-        """Up again, with what the distribution's network configuration would add."""
-        lines = [f"link set {nic} up"]
-        for entry in self.spec["nics"]:
-            if entry["name"] == nic:
-                for address in entry["addresses"]:
-                    lines.append(f"address replace {address} dev {nic}" + (" nodad" if ":" in address else ""))
-        if nic == "eth0":
-            lines.append(f"route replace default via {ipv4(1)}")
-        self.run("ip", "-batch", "-", input="\n".join(lines) + "\n")
-
-    def unplug(self, nic):
-        """The cable is pulled: both ends lose the carrier."""
-        self.lab.ports.set([f"{self.name}-{nic}"], up=False)
-
-    def plug(self, nic):
-        self.lab.ports.set([f"{self.name}-{nic}"], up=True)
-
-    def small_disk(self, path, size="2m"):
-        """Puts a small filesystem on a folder of the node (for a full disk, or a mirror root that vanished)."""
-        self.run("sh", "-c", 'mkdir -p "$1" && mount -t tmpfs -o size="$2" small "$1"', "sh", path, size)
-
-    def unmount(self, path):
-        self.run("umount", "-l", path)
-
-    def saved(self):
-        data = super().saved()
-        if data and self.daemon:
-            data["daemon"] = [self.daemon.pid, self.daemon.started]
-        return data
-
-    def restore(self, saved):
-        super().restore(saved)
-        if saved and saved.get("daemon"):
-            self.daemon = Process(*saved["daemon"])
 
 
 class Lab:
     """Use as a context manager, or call up() and down(). Everything goes away with its owner unless `keep`."""
 
-    def __init__(self, name=None, keep=False, log=None):
+    def __init__(self, name=None, keep=False, log=None, machines=None):
+        """`machines`: the nodes are machines with their own systemd; options of SystemdNode, {} for its defaults."""
+        self.machines = machines
         self.name = name or f"cdl{os.getpid()}-{random.randrange(0x10000):04x}"
         self.folder = f"{BASE}/{self.name}"
         self.logs = self.folder + "/logs"
@@ -253,7 +105,10 @@ class Lab:
         for host in self.hosts.values():
             host.boot()
         for name in NODES:
-            self.hosts[name] = Node(self, name)
+            self.hosts[name] = self._new_node(name)
+
+    def _new_node(self, name):
+        return Node(self, name) if self.machines is None else SystemdNode(self, name, **self.machines)
 
     def _start_janitor(self):
         self._janitor = subprocess.Popen([sys.executable, os.path.dirname(__file__) + "/janitor.py", self.name],
@@ -285,16 +140,11 @@ class Lab:
         host.run("ip", "-batch", "-", input="\n".join(lines) + "\n")
 
     def plug_in(self, node, pid):
-        """New NICs for a node that boots, on the same switch ports as ever."""
-        lines = []
-        for nic in NICS:
-            port = f"{node}-{nic}"
-            self.switch.run("ip", "link", "del", port, check=False)  # of the previous life, unless gone already
-            lines.append(f"link add {port} type veth peer name {nic} address {mac_of(node, nic)} netns {pid}")
-            lines.append(f"link set {port} master {SWITCH_OF[nic]} up")
-        self._ip(self.switch, lines)
-        if self._isolated:
-            self._isolate(sorted(port for port in self._isolated if port.startswith(node + "-")), True)
+        isolated = {port: (True, True) for port in self.isolated_ports(node)}
+        cabling.plug_in(self.switch.run, node, pid, isolated)
+
+    def isolated_ports(self, node):
+        return sorted(port for port in self._isolated if port.startswith(node + "-"))
 
     def power_on_all(self, start_clusterd=True):
         failures = []
@@ -408,7 +258,7 @@ class Lab:
 
     # --- for the command lab/lab ------------------------------------------------------------------------
     def _save(self):
-        data = {"name": self.name, "owner": self._owner, "keep": self.keep,
+        data = {"name": self.name, "owner": self._owner, "keep": self.keep, "machines": self.machines,
                 "isolated": sorted(self._isolated),
                 "hosts": {name: host.saved() for name, host in self.hosts.items()}}
         temporary = self.folder + "/lab.json.new"
@@ -424,12 +274,12 @@ class Lab:
         data = _load(name)
         if data is None:
             raise LabError(f"there is no lab {name}")
-        lab = cls(name, keep=data["keep"], log=log)
+        lab = cls(name, keep=data["keep"], log=log, machines=data["machines"])
         lab._owner = data["owner"]
         lab._isolated = set(data["isolated"])
         for host in data["hosts"]:
             if host in NODES:
-                lab.hosts[host] = Node(lab, host)
+                lab.hosts[host] = lab._new_node(host)
             else:
                 lab.hosts[host] = (Switch(host, lab.logs) if host == "switch"
                                    else Host(host, lab.logs, lab.environment))
@@ -481,6 +331,7 @@ def take_down(name):
             pass
     try:
         wait_for(lambda: not _boots_of(folder), 30, "nodes end")
+        wait_for(lambda: remove_groups(group_of(name)), 30, "control groups of nodes are empty")
     except LabError:
         pass
     if not os.environ.get("CLUSTERLAB_KEEP_FILES"):
@@ -498,6 +349,6 @@ def _boots_of(folder):
                 words = file.read().split(b"\0")
         except OSError:
             continue
-        if any(word.endswith(b"/node_init.py") for word in words) and folder.encode() + b"/" in b" ".join(words):
+        if any(word.endswith((b"/node_init.py", b"/machine.py")) for word in words) and folder.encode() + b"/" in b" ".join(words):
             found.append(int(entry))
     return found

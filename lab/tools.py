@@ -7,8 +7,10 @@ import subprocess
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = os.path.dirname(HERE)
 BUILD = os.path.abspath(os.environ.get("CLUSTERD_BUILD", PROJECT + "/build/release"))
+# As a package is installed, the helpers lie beside this folder, and the programs are those of the system.
+INSTALLED = PROJECT + "/helpers"
 HELPERS = os.environ.get("CLUSTERLAB_HELPERS", PROJECT + "/build/lab")
-FOLDERS = {"clusterd": "src/daemon", "clusterctl": "src/ctl", "clusterd-mirror": "src/daemon"}
+FOLDERS = {"clusterd": "src/daemon", "clusterctl": "src/ctl", "clusterd-mirror": "src/daemon", "clusterd-check": "bin"}
 
 
 def program(name):
@@ -42,8 +44,17 @@ def path_variable():
                                                     "/sbin", "/bin"])
 
 
+def install(root):
+    """Installs clusterd as on a server, with `root` in place of /. Without a build folder the system's own is there."""
+    if os.path.exists(BUILD + "/cmake_install.cmake"):
+        subprocess.run(["cmake", "--install", BUILD, "--prefix", "/usr"], check=True, capture_output=True,
+                       env={**os.environ, "DESTDIR": root})
+
+
 def helper(name):
     """A helper of the lab, compiled from lab/<name>.cpp when that is newer."""
+    if os.path.exists(f"{INSTALLED}/{name}"):
+        return f"{INSTALLED}/{name}"
     source, target = f"{HERE}/{name}.cpp", f"{HELPERS}/{name}"
     os.makedirs(HELPERS, exist_ok=True)
     with open(target + ".lock", "w", encoding="ascii") as lock:

@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 
@@ -161,6 +162,31 @@ class Client:
 
     def longest_gap_ms(self):
         return self.report()["longest_gap"] * 1e3
+
+    def close(self):
+        if self._helper is not None:
+            self._helper.close()
+            self._helper = None
+
+
+class WebClient:
+    """Asks the web service from host c, one request after the other (lab/asker.py)."""
+
+    def __init__(self, lab, address, path="/", host="c"):
+        self._helper = _Helper(lab[host], sys.executable, os.path.dirname(__file__) + "/asker.py",
+                               address.split("/")[0], path)
+        lab.add_watcher(self)
+
+    def report(self):
+        return self._helper.ask("report")
+
+    def reset(self):
+        self._helper.ask("reset")
+
+    def await_answers(self, seconds=60):
+        """Until a request is answered that was sent after this call."""
+        answered = self.report()["answered"]
+        wait_for(lambda: self.report()["answered"] > answered + 1, seconds, "the web client is answered")
 
     def close(self):
         if self._helper is not None:

@@ -26,7 +26,7 @@
 #define OVER L /* what a standby believes that the peer's lease lasts: lease_is_over() */
 #endif
 #ifndef R
-#define R OVER /* a standby's run of answers without a gap: lease_is_over() in core/node_conclusions.cpp */
+#define R OVER /* how long a standby's run of answers without a gap must be: lease_is_over() */
 #endif
 #ifndef FRESH
 #define FRESH 2 /* age that the newest answer in such a run may have: 2.5 h in the code */
@@ -94,7 +94,7 @@ bit peer_holds[2];  /* its newest heartbeat says another role than standby; kept
 /* Reference hosts (core/reference_hosts.cpp). */
 typedef Book {
   byte answered[HOSTS];         /* age of the newest answered probe */
-  byte steady[HOSTS];           /* age of the begin of the run without gaps */
+  byte span[HOSTS];             /* length of the run without gaps, up to the newest answered probe */
   bit in_a[HOSTS], in_b[HOSTS]; /* S_A, S_B */
   bit let_go[HOSTS];            /* the peer was heard to say "not in my S_A" after it had left it */
 };
@@ -219,7 +219,7 @@ inline probe(n) {
   for (k : 0 .. HOSTS - 1) {
     if
     :: SEES(n, k) ->
-       book[n].steady[k] = (book[n].answered[k] > GAP -> 0 : book[n].steady[k]);
+       book[n].span[k] = (book[n].answered[k] > GAP -> 0 : MIN(book[n].span[k] + book[n].answered[k], R));
        book[n].answered[k] = 0
     :: else
     fi
@@ -246,21 +246,26 @@ inline expire(n) {
   fi
 }
 
-/* ReferenceHosts::all_steady_for, into `yes`: all hosts of S_B (kB = n). The last answer must have been asked
- * for when the peer's lease, counted from when it was last heard, had run out: whatever the peer has renewed it
- * by, it did so while this node saw the same hosts. */
+/* ReferenceHosts::all_conclusive, into `yes`: all hosts of S_B (kB = n). The last answer must have been asked
+ * for when the peer's lease had run out, counted from when it was last heard, and from the begin of the run:
+ * whatever the peer has renewed it by, it did so before. */
 #ifdef STALE_ANSWERS_COUNT
-#define STEADY(n, h) (book[n].answered[h] <= FRESH && book[n].steady[h] >= R)
+#define SINCE_SILENT(n, h) (silent[n] >= OVER)
 #else
-#define STEADY(n, h) \
-  (book[n].answered[h] <= FRESH && book[n].answered[h] + OVER <= silent[n] && book[n].steady[h] >= R)
+#define SINCE_SILENT(n, h) (book[n].answered[h] + OVER <= silent[n])
 #endif
-inline all_steady(n) {
+#ifdef RUN_UP_TO_NOW
+#define RUN(n, h) (book[n].span[h] + book[n].answered[h])
+#else
+#define RUN(n, h) book[n].span[h]
+#endif
+#define CONCLUSIVE(n, h) (book[n].answered[h] <= FRESH && SINCE_SILENT(n, h) && RUN(n, h) >= R)
+inline all_conclusive(n) {
   yes = 1; j = 0;
   for (k : 0 .. HOSTS - 1) {
     if
-    :: book[n].in_b[k] && STEADY(n, k) -> j++
-    :: book[n].in_b[k] && !STEADY(n, k) -> yes = 0
+    :: book[n].in_b[k] && CONCLUSIVE(n, k) -> j++
+    :: book[n].in_b[k] && !CONCLUSIVE(n, k) -> yes = 0
     :: else
     fi
   }
@@ -314,7 +319,7 @@ inline review(n) {
   :: else ->
      if
      :: st[n] != SERVE && MAY_CLAIM(n) ->
-        all_steady(n);
+        all_conclusive(n);
         if
         :: !claiming[n] -> draw_epoch(n)
         :: claiming[n] && CLAIM_IS_DURABLE(n) && silent[n] >= W && yes && lease[n] > 0 -> activate(n)
@@ -379,7 +384,7 @@ inline die(n) {
   st[n] = 0; epoch[n] = 0; claim[n] = 0; claiming[n] = 0; last_active[n] = 0; lease[n] = 0; silent[n] = 0; heard[n] = K;
   acked[n] = K; since[n] = 0; known[n] = 0; peer_holds[n] = 0; proven[n] = 0; accepts[n] = 0; knows[n] = 0;
   for (k : 0 .. HOSTS - 1) {
-    book[n].answered[k] = K_ANSWER; book[n].steady[k] = 0; book[n].let_go[k] = 0
+    book[n].answered[k] = K_ANSWER; book[n].span[k] = 0; book[n].let_go[k] = 0
   }
   clear(due[n]); late_is_later[n] = 0;
   /* The next life asks another question, and acknowledgements of this one's heartbeats mean nothing to it. */
@@ -403,7 +408,7 @@ inline start(n) {
   epoch[n] = disk_epoch[n]; claim[n] = disk_claim[n]; last_active[n] = disk_active[n];
 #ifdef RESTART_WAITS_NOT
   silent[n] = K_SILENT; known[n] = 1;
-  for (k : 0 .. HOSTS - 1) { book[n].answered[k] = GAP; book[n].steady[k] = R }
+  for (k : 0 .. HOSTS - 1) { book[n].answered[k] = GAP; book[n].span[k] = R }
 #else
   silent[n] = 0; /* a full window is waited */
 #endif
@@ -527,7 +532,7 @@ inline advance_clock(n) {
      lease[n] = (lease[n] > 0 -> lease[n] - 1 : 0);
      AGE(silent[n], K_SILENT); AGE(acked[n], K);
      if :: st[n] == SUSPEND -> AGE(since[n], K) :: else fi;
-     for (k : 0 .. HOSTS - 1) { AGE(book[n].answered[k], K_ANSWER); AGE(book[n].steady[k], R) }
+     for (k : 0 .. HOSTS - 1) { AGE(book[n].answered[k], K_ANSWER) }
   :: else
   fi;
   if :: runs[PEER(n)] -> AGE(heard[PEER(n)], K) :: else fi;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "sim/draw.hpp"
 #include "sim/nemesis.hpp"
 #include "sim/world.hpp"
 
@@ -12,50 +15,13 @@ using std::chrono::seconds;
 
 namespace {
 
-ServiceConfig draw_service(Random& random, size_t number) {
-  ServiceConfig out;
-  out.name = number == 0 ? "web" : "mail";
-  if (random.chance(80)) out.prefer = NodeId(random.draw(kNodes));
-  out.link = LinkId(0);
-  out.addresses = {*Prefix::parse(fmt::format("192.168.1.{}/24", 20 + number))};
-  out.units.resize(1 + random.draw(2));
-  for (size_t i = 0; i < out.units.size(); ++i) {
-    out.units.at(i).name = fmt::format("{}{}.service", out.name, i);
-    out.units.at(i).start_timeout = out.units.at(i).stop_timeout = seconds(5);
-  }
-  out.hot = random.chance(20);
-  out.failback = random.chance(30) ? Failback::kAuto : Failback::kManual;
-  const unsigned mirrors = random.chance(60) ? 1 + random.draw(2) : 0;
-  for (unsigned i = 0; i < mirrors; ++i) {
-    MirrorConfig mirror;
-    mirror.name = std::to_string(i + 1);
-    mirror.paths = {"/srv/"};
-    mirror.every = seconds(3 + random.draw(20));
-    out.mirrors.push_back(mirror);
-  }
-  return out;
-}
-
-Config draw_config(Random& random, const std::string& profile) {
-  constexpr std::array kProfiles{"steady", "steady", "steady", "fast", "realtime"};
-  std::vector<ServiceConfig> services;
-  const unsigned count = random.chance(75) ? 1 : 2;
-  for (unsigned i = 0; i < count; ++i) services.push_back(draw_service(random, i));
-  std::vector<std::string> hosts{"r1", "r2", "r3"};
-  hosts.resize(random.chance(3) ? 0 : 1 + random.draw(3));
-  const char* drawn = kProfiles.at(random.draw(kProfiles.size()));
-  Config config = make_config(profile == "any" ? drawn : profile, hosts, services);
-  config.rejoin = random.chance(20) ? Rejoin::kManual : Rejoin::kAuto;
-  config.max_takeovers_per_hour = random.chance(20) ? 3 : 1000;
-  return config;
-}
-
 class Campaign {
  public:
   Campaign(uint64_t seed, const CampaignOptions& options)
       : options_(options),
+        seed_(seed),
         random_(seed),
-        world_(draw_config(random_, options.profile), random_.next()),
+        world_(draw_cluster(random_, seed, options), random_.next()),
         nemesis_(world_, random_.split()) {
     world_.tell(options.verbose);
     if (options.verbose) nemesis_.on_fault = [this](const std::string& what) { say("FAULT  " + what); };
@@ -64,6 +30,7 @@ class Campaign {
   Outcome run() {
     if (!options_.trace_file.empty() && !world_.events().write_to(options_.trace_file.c_str()))
       out_.finding = options_.trace_file + " cannot be written";
+    world_.introduce();
     const Instant begin = world_.now();
     start();
     faults();
@@ -80,9 +47,15 @@ class Campaign {
  private:
   void start() {
     world_.start_clocks_anywhere();
+    if (options_.effects) nemesis_.begin_effects();
+    if (options_.scenes && !options_.scheduled) nemesis_.begin_scenes(seed_);
     for (size_t i = 0; i < kNodes; ++i) {
       const auto ppm = static_cast<int64_t>(random_.draw(2001)) - 1000;
       world_.set_clock(NodeId(i), random_.chance(30) ? 0 : ppm);
+    }
+    if (random_.chance(5)) {
+      say("BEGINS SLOWLY");
+      nemesis_.slow_beginning();
     }
     world_.power_on(NodeId(0));
     pass(random_.between(Duration::zero(), seconds(3)));
@@ -110,7 +83,7 @@ class Campaign {
     say("REPAIRS");
     nemesis_.heal();
     pass(random_.between(seconds(1), seconds(12)));
-    if (random_.chance(50)) nemesis_.tidy();
+    if (random_.chance(50) && !nemesis_.without_administrator()) nemesis_.tidy();
     pass(random_.between(seconds(1), seconds(6)));
   }
 
@@ -139,7 +112,92 @@ class Campaign {
       return accuse("there are more takeovers than faults");
     if (world_.judge().assumption_broken(world_.now())) return;
     for (size_t s = 0; s < world_.config().services.size(); ++s) whole(ServiceId(s));
+    related();
+    if (!found()) alone();
     found();
+  }
+
+  // Groups are on one node, and what is to be apart is: a ready standby is there for each (see whole).
+  void related() {
+    for (size_t s = 0; s < world_.config().services.size(); ++s) {
+      const ServiceConfig& config = world_.config().services.at(s);
+      const auto at = world_.answering(ServiceId(s));
+      const auto shared = [&](ServiceId id) { return world_.answering(id) == at; };
+      if (!std::all_of(config.with.begin(), config.with.end(), shared))
+        accuse(fmt::format("S14: the group of {} is on two nodes", config.name));
+      const auto& apart = config.apart_from;
+      if (!apart.empty() && std::all_of(apart.begin(), apart.end(), shared))
+        accuse(fmt::format("{} shares a node with all that it is to be apart from", config.name));
+    }
+  }
+
+  // One more fault, of a cluster that is well: whoever serves ends, and the other one serves what it said it
+  // would take over (S2; a promise to wait has an end).
+  void alone() {
+    const auto serving = world_.answering(ServiceId(0));
+    if (serving.size() != 1) return;
+    const NodeId node = serving.front();
+    const NodeId peer(1 - node.at());
+    const Status before = world_.status(peer);
+    if (before.moves_stopped) return;
+    std::vector<ServiceId> due;
+    for (size_t s = 0; s < world_.config().services.size(); ++s) {
+      // What acts beyond its addresses waits for a watchdog or a fence, which may be broken.
+      const bool waits = world_.config().services.at(s).effects == Effects::kNode;
+      const bool here = world_.answering(ServiceId(s)) == serving;
+      if (here && !waits && before.services.at(s).takes_over_here) due.emplace_back(s);
+    }
+    forget_waiting(due, peer);
+    const char* how = end(node);
+    say(fmt::format("THE ACTIVE NODE {}", how));
+    pass(seconds(40));
+    if (found() || world_.judge().assumption_broken(world_.now())) return;
+    // Its watchdog may have reset the other node, which is preferred and is just being given it back.
+    const auto unserved = [&](ServiceId service) {
+      const auto now = world_.answering(service);
+      if (now.size() != 1) return true;
+      const auto& units = world_.machine(now.front()).kernel.units.at(service.at());
+      return !std::all_of(units.begin(), units.end(), [](bool runs) { return runs; });
+    };
+    if (std::any_of(due.begin(), due.end(), unserved)) pass(seconds(5));
+    for (const ServiceId service : due) {
+      if (unserved(service))
+        accuse(fmt::format("S2: nobody serves {} after the active node {}",
+                           world_.config().service(service).name, how));
+    }
+  }
+
+  // What runs after a service that is not taken over waits for it.
+  void forget_waiting(std::vector<ServiceId>& due, NodeId survivor) const {
+    const auto waits = [&](ServiceId service) {
+      const ServiceConfig& config = world_.config().service(service);
+      return std::any_of(config.after.begin(), config.after.end(), [&](ServiceId before) {
+        const bool stays = world_.answering(before) == std::vector{survivor};
+        return !stays && std::find(due.begin(), due.end(), before) == due.end();
+      });
+    };
+    while (std::erase_if(due, waits) > 0) {
+    }
+  }
+
+  const char* end(NodeId node) {
+    switch (random_.draw(4)) {
+      case 0:
+        world_.power_off(node);
+        return "lost its power";
+      case 1:
+        world_.kill_daemon(node);
+        return "lost its daemon";
+      case 2:
+        world_.freeze(node);
+        return "stood still";
+      default: {
+        Command restart;
+        restart.kind = Command::Kind::kPrepareRestart;
+        world_.order(node, restart);
+        return "ended for a restart and did not come back";
+      }
+    }
   }
 
   [[nodiscard]] std::vector<std::vector<NodeId>> answers() const {
@@ -204,6 +262,7 @@ class Campaign {
   }
 
   const CampaignOptions& options_;
+  uint64_t seed_;
   Random random_;
   World world_;
   Nemesis nemesis_;

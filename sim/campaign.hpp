@@ -12,8 +12,12 @@ namespace clusterd::sim {
 struct CampaignOptions {
   std::string profile = "any";                // steady, fast, realtime, or drawn by the seed
   Duration length = std::chrono::minutes(8);  // of the faults
-  bool verbose = false;                       // print what the nodes say
-  std::string trace_file;                     // empty: none
+  bool effects = false;                       // services with effects = "node", watchdogs and fences
+  bool relations = false;                     // two to four services with relations to each other
+  bool scheduled = false;                     // no live mirrors: as seeds were before there were any
+  bool scenes = true;      // false, or with `scheduled`: as seeds were before there were any
+  bool verbose = false;    // print what the nodes say
+  std::string trace_file;  // empty: none
 };
 
 // After the last fault: how long the cluster has to be whole again. What takes longest is a reference host

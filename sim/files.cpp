@@ -32,9 +32,17 @@ Files::Files(const Config& config, Accuse accuse)
 
 // ---- clients and disasters ----
 
+bool Files::is_last(const Side& here, uint32_t file, size_t mirrors) {
+  return std::none_of(here.tree.begin(), here.tree.end(), [&](const auto& other) {
+    return other.first != file && other.first % mirrors == file % mirrors && other.second.exists;
+  });
+}
+
 bool Files::write(ServiceId service, NodeId node, uint32_t file, bool remove) {
   Side& here = side(service, node);
-  if (here.fault != RootFault::kNone) return false;
+  if (here.fault != RootFault::kNone && here.fault != RootFault::kRefilled) return false;
+  // Who deletes the last file halts the mirror until somebody confirms it: a matter for the disasters.
+  if (remove && is_last(here, file, config_.service(service).mirrors.size())) remove = false;
   Version& version = here.tree[file];
   writes_.at(version.write).seen = true;
   version = {writes_.size(), !remove};
@@ -42,7 +50,10 @@ bool Files::write(ServiceId service, NodeId node, uint32_t file, bool remove) {
   return true;
 }
 
-void Files::set_root(ServiceId service, NodeId node, RootFault fault) { side(service, node).fault = fault; }
+void Files::set_root(ServiceId service, NodeId node, RootFault fault) {
+  side(service, node).fault = fault;
+  side(service, node).refilled_from = writes_.size();
+}
 
 void Files::forget_manifests(NodeId node) {
   for (size_t s = 0; s < services_.size(); ++s) side(ServiceId(s), node).manifests.clear();
@@ -67,11 +78,9 @@ mirror::RootsNow Files::look(ServiceId service, NodeId node, MirrorId mirror) co
   root.record.mount_point = mounted ? "/srv" : "/";
   root.record.filesystem = "ext4";
   root.record.device = mounted ? 2 : 1;
-  if (here.fault == RootFault::kNone) {
-    const size_t mirrors = config_.service(service).mirrors.size();
-    for (const auto& [file, version] : here.tree) {
-      if (version.exists && file % mirrors == mirror.at()) ++root.record.files;
-    }
+  const size_t mirrors = config_.service(service).mirrors.size();
+  for (const auto& [file, version] : here.tree) {
+    if (version.exists && file % mirrors == mirror.at() && !hidden(here, version)) ++root.record.files;
   }
   mirror::RootsNow out;
   out.roots.push_back(root);
@@ -103,7 +112,7 @@ std::optional<std::string> Files::open(Transfer& run) {
   Side& target = side(run.order.service, run.target);
   const auto known = target.manifests.find(run.order.mirror.at());
   const bool have = known != target.manifests.end();
-  if (target.fault == RootFault::kEmptied)
+  if (target.fault == RootFault::kEmptied || target.fault == RootFault::kRefilled)
     target.fault = RootFault::kNone;  // an administrator restored it first
   run.resync = run.order.kind == MirrorReport::Kind::kResync ||
                (have && known->second.header.role == ManifestHeader::Role::kSource);
@@ -128,13 +137,28 @@ std::optional<std::string> Files::open(Transfer& run) {
     run.backs_up = std::find(command.begin(), command.end(), "--backup-dir=/backups") != command.end();
     find_candidates(run);
   }
-  std::set<uint32_t> all;
-  for (const auto& [file, version] : source.tree) all.insert(file);
-  for (const auto& [file, version] : target.tree) all.insert(file);
-  for (const uint32_t file : all) {
-    if (belongs(file, run)) run.todo.push_back(file);
-  }
+  const auto all = files_of(run);
+  run.todo.assign(all.begin(), all.end());
+  run.listed = look(run.order.service, run.source, run.order.mirror).roots.front().record.files;
   return std::nullopt;
+}
+
+void Files::broke_off(const Transfer& run) {
+  auto& manifests = side(run.order.service, run.source).manifests;
+  const auto known = manifests.find(run.order.mirror.at());
+  if (known == manifests.end() || known->second.header.roots.empty()) return;
+  uint64_t& files = known->second.header.roots.front().files;
+  files = std::max(files, run.listed);
+}
+
+std::set<uint32_t> Files::files_of(const Transfer& run) const {
+  std::set<uint32_t> out;
+  for (const NodeId node : {run.source, run.target}) {
+    for (const auto& [file, version] : side(run.order.service, node).tree) {
+      if (belongs(file, run)) out.insert(file);
+    }
+  }
+  return out;
 }
 
 void Files::find_candidates(Transfer& run) {
@@ -164,13 +188,44 @@ bool Files::carry(Transfer& run, size_t count) {
   return run.todo.empty();
 }
 
+size_t Files::follow(Transfer& run, size_t count) {
+  Side& source = side(run.order.service, run.source);
+  Side& target = side(run.order.service, run.target);
+  run.resync = false;
+  size_t carried = 0;
+  for (const uint32_t file : files_of(run)) {
+    const auto here = source.tree.find(file);
+    if (here == source.tree.end() || target.tree[file] == here->second || carried == count) continue;
+    replace(run, file);
+    ++carried;
+    if (target.tree[file] != here->second) continue;
+    for (Side* one : {&source, &target}) {
+      auto& agreed = one->manifests[run.order.mirror.at()].files;
+      if (here->second.exists) {
+        agreed[file] = here->second.write;
+      } else {
+        agreed.erase(file);
+      }
+    }
+  }
+  if (carried == 0) return 0;
+  // How many files the roots hold: what is emptied later has to be missed (S10).
+  source.manifests[run.order.mirror.at()].header =
+      header(run.order.service, run.source, run, ManifestHeader::Role::kSource);
+  target.manifests[run.order.mirror.at()].header =
+      header(run.order.service, run.target, run, ManifestHeader::Role::kTarget);
+  return carried;
+}
+
 void Files::replace(Transfer& run, uint32_t file) {
   const Side& source = side(run.order.service, run.source);
   Side& target = side(run.order.service, run.target);
   Version there;
   there.exists = false;
-  const bool hidden = source.fault != RootFault::kNone;
-  if (const auto at = source.tree.find(file); at != source.tree.end() && !hidden) there = at->second;
+  const auto original = source.tree.find(file);
+  const bool gone =
+      source.fault != RootFault::kNone && (original == source.tree.end() || hidden(source, original->second));
+  if (original != source.tree.end() && !gone) there = original->second;
   const auto at = target.tree.find(file);
   const Version here = at == target.tree.end() ? Version{0, false} : at->second;
   if (there == here) return;
@@ -183,7 +238,9 @@ void Files::replace(Transfer& run, uint32_t file) {
   if (!there.exists && here.exists) {
     if (!config_.service(run.order.service).mirrors.at(run.order.mirror.at()).remove) return;
     ++run.report.removed;
-    if (hidden && !run.order.confirmed && !source.manifests.at(run.order.mirror.at()).files.empty())
+    // Without a manifest it is the first run, which cannot know that there was more.
+    const auto known = source.manifests.find(run.order.mirror.at());
+    if (gone && !run.order.confirmed && known != source.manifests.end() && !known->second.files.empty())
       accuse_(fmt::format("S10: file {} is deleted because the source is empty", file));
   }
   // The deletion of a file that the peer never had takes nothing away when the file comes back.
@@ -191,11 +248,16 @@ void Files::replace(Transfer& run, uint32_t file) {
   Write& old = writes_.at(here.write);
   if (!mattered) old.seen = true;
   if (here.write != 0 && !old.seen) {
-    run.overwritten.insert(here.write);
+    // A file that both nodes had, and whose absence at the source an administrator has confirmed, is no loss.
+    const auto& mirrored = target.manifests[run.order.mirror.at()].files;
+    const auto agreed = mirrored.find(file);
+    const bool let_go =
+        gone && run.order.confirmed && agreed != mirrored.end() && agreed->second == here.write;
+    if (!let_go) run.overwritten.insert(here.write);
     if (run.resync && run.backs_up && here.exists) {
       run.kept.insert(here.write);
       target.backups.insert(here.write);
-    } else if (here.exists && !(hidden && run.order.confirmed)) {
+    } else if (here.exists && !(gone && run.order.confirmed)) {
       accuse_(fmt::format("S9: write {} of file {} is overwritten without a backup set", here.write, file));
     }
   }

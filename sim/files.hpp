@@ -30,7 +30,12 @@ struct Version {
 using Tree = std::map<uint32_t, Version>;
 
 // What has become of a mirror's root on one node.
-enum class RootFault : uint8_t { kNone, kNotMounted, kEmptied };
+enum class RootFault : uint8_t {
+  kNone,
+  kNotMounted,
+  kEmptied,
+  kRefilled  // emptied, and written to since
+};
 
 // One run on its way.
 struct Transfer {
@@ -43,6 +48,7 @@ struct Transfer {
   bool resync = false;
   bool backs_up = false;  // rsync is told to keep what it overwrites
   std::vector<uint32_t> todo;
+  uint64_t listed = 0;  // files at the source when the run began
   std::vector<mirror::Candidate> candidates;
   std::set<uint64_t> overwritten;  // unseen versions that this run has replaced
   std::set<uint64_t> kept;         // … and put into the backup set
@@ -67,6 +73,15 @@ class Files {
   void served(ServiceId service, NodeId node, Epoch epoch) {
     side(service, node).history.insert(epoch.value);
   }
+  // The daemon has ended, and its disk knows of no later epoch. Whether it served at one that the peer has
+  // not met either, nobody can tell: what was written then is kept and reported like all that the peer never
+  // had, but no divergence is told.
+  void forgot(ServiceId service, NodeId node, Epoch known) {
+    const auto& met = side(service, NodeId(1 - node.at())).history;
+    std::erase_if(side(service, node).history, [&](uint64_t epoch) {
+      return epoch > known.value && epoch % kNodes == node.at() && !met.contains(epoch);
+    });
+  }
   // The peer has let go of the service for this node, with what its mirrors have brought: no divergence.
   void handed_over(ServiceId service, NodeId to) {
     const auto& from = side(service, NodeId(1 - to.at())).history;
@@ -79,8 +94,13 @@ class Files {
   [[nodiscard]] std::optional<std::string> source_halt(const Transfer& run) const;
   // The target has agreed: what is to be done. A reason: it halts.
   [[nodiscard]] std::optional<std::string> open(Transfer& run);
+  // A run has broken off: the target may have all that it began with (linux/mirror/broken_run.hpp).
+  void broke_off(const Transfer& run);
   // Carries up to `count` files over; true when nothing is left.
   bool carry(Transfer& run, size_t count);
+  // A live mirror that follows: brings over what differs now, up to `count` files, and notes that it is
+  // agreed on. Returns how many files that were.
+  size_t follow(Transfer& run, size_t count);
   // Everything has arrived: manifests and loss report.
   void finish(Transfer& run);
 
@@ -99,6 +119,7 @@ class Files {
   struct Side {
     Tree tree;
     RootFault fault = RootFault::kNone;
+    uint64_t refilled_from = 0;            // kRefilled: the first write that is there
     std::map<size_t, Manifest> manifests;  // per mirror
     std::set<uint64_t> backups;
     std::set<uint64_t> named;          // in a loss report
@@ -119,12 +140,20 @@ class Files {
   [[nodiscard]] const Side& side(ServiceId s, NodeId n) const {
     return services_.at(s.at()).sides.at(n.at());
   }
+  // No other file of its mirror exists.
+  [[nodiscard]] static bool is_last(const Side& here, uint32_t file, size_t mirrors);
+  // What the root's fault hides from whoever looks at it.
+  [[nodiscard]] static bool hidden(const Side& side, const Version& version) {
+    return side.fault != RootFault::kNone &&
+           !(side.fault == RootFault::kRefilled && version.write >= side.refilled_from);
+  }
   [[nodiscard]] bool belongs(uint32_t file, const Transfer& run) const;
   [[nodiscard]] mirror::RootsNow look(ServiceId service, NodeId node, MirrorId mirror) const;
   [[nodiscard]] mirror::ManifestHeader header(ServiceId service, NodeId node, const Transfer& run,
                                               mirror::ManifestHeader::Role role) const;
   void find_candidates(Transfer& run);
   void replace(Transfer& run, uint32_t file);
+  [[nodiscard]] std::set<uint32_t> files_of(const Transfer& run) const;
   void record(Transfer& run);
   void report_losses(Transfer& run);
 

@@ -16,6 +16,8 @@ const char* name(Assumption assumption) {
       return "A3 (disk)";
     case Assumption::kAdministrator:
       return "an administrator's word";
+    case Assumption::kFence:
+      return "A6 (a fence device that says off)";
   }
   return "?";
 }
@@ -26,7 +28,9 @@ Judge::Judge(const Config& config) : config_(config), services_(config.services.
 
 void Judge::excuse(Assumption assumption, Instant until) {
   Instant& mark = broken_until_.at(static_cast<size_t>(assumption));
-  mark = std::max(mark, until);
+  if (until <= mark) return;
+  mark = until;
+  if (on_excuse) on_excuse(assumption, until);
 }
 
 std::optional<Assumption> Judge::broken(Instant now) const {
@@ -73,6 +77,13 @@ void Judge::look(Instant now, ServiceId id, const std::vector<Answer>& answers) 
     }
   }
   service.last = answers;
+}
+
+void Judge::look_at_units(Instant now, ServiceId id, size_t machines) {
+  Service& service = services_.at(id.at());
+  if (machines > 1 && service.machines < 2)
+    accuse(now, fmt::format("S13: units of {} run on both machines", config_.service(id).name));
+  service.machines = machines;
 }
 
 std::optional<Judge::Answer> Judge::newest(ServiceId id) const {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,12 +17,13 @@
 namespace clusterd::sim {
 
 enum class Assumption : uint8_t {
-  kClockRate,     // A1
-  kHearOffHost,   // A2: T
-  kDisk,          // A3
-  kAdministrator  // `start --force` was ordered although the peer lives
+  kClockRate,      // A1
+  kHearOffHost,    // A2: T
+  kDisk,           // A3
+  kAdministrator,  // `start --force` was ordered although the peer lives
+  kFence           // A6: a machine whose fence device says "off" is off
 };
-inline constexpr size_t kAssumptions = 4;
+inline constexpr size_t kAssumptions = 5;
 [[nodiscard]] const char* name(Assumption assumption);
 
 struct Accusation {
@@ -36,6 +38,7 @@ class Judge {
 
   // The assumption does not hold from `now` until `until` (kNever: for the rest of the run).
   void excuse(Assumption assumption, Instant until);
+  std::function<void(Assumption, Instant)> on_excuse;  // of one that lasts longer than was known
 
   // Who answers for the service now, with the epoch on that node's disk.
   struct Answer {
@@ -43,6 +46,8 @@ class Judge {
     Epoch epoch;
   };
   void look(Instant now, ServiceId service, const std::vector<Answer>& answers);
+  // On which machines units of a service with effects = "node" run now (S13).
+  void look_at_units(Instant now, ServiceId service, size_t machines);
   // A state became durable on a node's disk; `forgotten` if its disk was wiped or rolled back before.
   void stored(Instant now, NodeId node, ServiceId service, Epoch epoch);
   void forgot(NodeId node);
@@ -63,6 +68,7 @@ class Judge {
     Epoch newest;                     // that ever answered
     std::optional<NodeId> newest_at;  // the node that answered at it
     std::vector<Answer> last;
+    size_t machines = 0;  // on which its units ran, as last seen
     std::array<Epoch, kNodes> stored{};
   };
   [[nodiscard]] std::optional<Assumption> broken(Instant now) const;

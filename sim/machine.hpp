@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/challenge.hpp"
 #include "core/node.hpp"
 #include "sim/clock.hpp"
 
@@ -18,6 +19,8 @@ namespace clusterd::sim {
 enum class Behaviour : uint8_t {
   kGood,
   kFailsToStart,
+  kMissing,        // cannot be started on this node, and knows it
+  kMisconfigured,  // nor on the other one
   kRefusesToStop,
   kHangs,  // neither starts nor stops nor answers
   kLies,   // says that it has stopped, and goes on
@@ -30,10 +33,30 @@ enum class DiskFault : uint8_t {
   kForgets  // acknowledges writes and keeps them in memory: against assumption A3
 };
 
+// What the fence device of a machine does when it is told to switch it off.
+enum class FenceFault : uint8_t {
+  kNone,
+  kFails,   // the agent ends with an error
+  kSilent,  // the agent does not answer
+  kLate,    // says that it was done; the machine goes off much later, and the status tells the truth
+  kLies     // says that it is off, and it is not: against assumption A6
+};
+
+// A watchdog device: runs by its own clock, on whatever the daemon does, until the power is cut.
+struct WatchdogDevice {
+  bool works = true;     // it can be opened
+  bool running = false;  // since it was opened
+  bool open = false;     // by the daemon that runs
+  bool due = false;      // it has bitten while the machine stood still
+  double error = 0;      // of its own clock
+  uint64_t pets = 0;     // a later pet takes the effect of an earlier one's deadline
+};
+
 struct Kernel {                // survives the daemon, not the power
   std::vector<Instant> gates;  // deadlines by the node's own clock
   std::vector<bool> addresses;
   std::vector<std::vector<bool>> units;
+  std::vector<bool> guards;  // the service's mirrored folders are read-only
 };
 
 // The state store: the state that a start would find, and what is on its way there.
@@ -47,6 +70,10 @@ struct Disk {
   DiskFault fault = DiskFault::kNone;
   std::optional<PersistedState> platter;  // kForgets: what is really there
   std::deque<PersistedState> old;         // earlier states, for a restored snapshot
+  bool damaged = false;                   // what a start would find is not what was written
+  bool fills_at_claim = false;            // … once the next claim of an epoch is on it
+  bool loses_power_at_sets = false;       // while the next change of the counted sets is on its way to it
+  bool power_is_cut = false;              // … which it is now
 };
 
 // The process is ended at the n-th boundary between two actions from now on.
@@ -63,11 +90,31 @@ struct Life {
   Instant inherited = kLongAgo;         // the longest gate that its predecessor left
   uint64_t evidence_sequence = 0;       // newest own heartbeat that the peer has acknowledged
   bool heard = false;                   // the peer
+  Instant quiet_since = kLongAgo;       // own clock: last sign of life of the peer, or its own start
+  Duration late{};                      // the last time that the daemon stood still: for so long …
+  Instant late_at = kLongAgo;           // … until then, by its own clock
   uint64_t hash = 0;                    // of the configuration that it has read
   uint64_t heard_sequence = 0, heard_hash = 0;
-  bool forced = false;           // ordered to serve without evidence
-  bool restarting = false;       // ordered to prepare a restart: its lease may be as long as a promise
-  std::vector<bool> was_active;  // by its disk, at its start; per service
+  std::vector<Role> heard_roles;  // what the peer last said that it is; per service
+  bool forced = false;            // ordered to serve without evidence
+  bool fenced_peer = false;       // was told that the peer is off, and has not heard it since
+  bool restarting = false;        // ordered to prepare a restart: its lease may be as long as a promise
+  bool holds_back = false;        // ordered to take nothing over from a silent peer
+  bool leaving = false;           // was ordered to stop its services
+  std::set<size_t> hands_over;    // services that it has stopped in good order, to let go of them
+  std::vector<uint64_t> guard_orders;  // per service: how many there were
+  std::vector<bool> was_active;   // by its disk, at its start; per service
+  struct Epochs {
+    Epoch used, claim;
+  };
+  std::vector<Epochs> submitted;    // to its disk; per service
+  std::vector<ServiceReport> said;  // in its newest heartbeat; per service
+};
+
+// What comes to a daemon. The words are those of a heartbeat's datagram, which is judged when it is read.
+struct Arrival {
+  Event event;
+  Challenge::Words words;
 };
 
 struct Machine {
@@ -83,16 +130,22 @@ struct Machine {
   Disk disk;
   NodeClock clock;
   std::map<std::string, bool> nic_up;
-  BootId proven;                          // latest life of the peer that this daemon has heard
-  std::deque<Event> waiting;              // while frozen
+  WatchdogDevice watchdog;
+  FenceFault fence = FenceFault::kNone;   // of the device that switches this machine off
+  std::optional<Challenge> challenge;     // of the daemon that runs
+  std::deque<Arrival> waiting;            // while frozen
   Instant timer = kNever;                 // of the world
   std::map<size_t, Behaviour> behaviour;  // per service
   std::set<size_t> lied;                  // services of which a unit said wrongly that it had stopped
+  std::map<size_t, Instant> hung;         // services of which a unit did not answer to its start, and when
   CrashPoint crash;
   uint64_t config_hash = 1;
   uint64_t takeovers = 0;           // told since the beginning
   unsigned undamped = 0;            // … since an administrator released the node
-  bool unlocked = false;            // an administrator did so, and the disk does not have it yet
+  unsigned unstored = 0;            // … of which its disk does not know yet
+  unsigned unlocked = 0;            // so often by administrators, which the disk does not have yet
+  uint64_t put_aside = 0;           // the latest order of a standby lock that no later order has released
+  bool lock_durable = false;        // … the lock has been on disk since
   bool damping_unsure = false;      // its civil time jumped, or its disk forgot
   std::vector<bool> told_diverged;  // per service
 };

@@ -17,7 +17,7 @@ const std::vector<Nemesis::Kind>& Nemesis::kinds() {
       {"freeze", &Nemesis::freeze, false},
       {"pause-machine", &Nemesis::pause_machine, false},
       {"crash-between-actions", &Nemesis::crash_soon, false},
-      {"clean-restart", &Nemesis::clean_restart, false},
+      {"clean-restart", &Nemesis::clean_restart, false, true},
       {"start-daemons", &Nemesis::restart_daemons, false},
       {"wall-clock-jumps", &Nemesis::wall_jump, false},
       {"other-configuration", &Nemesis::other_configuration, false},
@@ -45,11 +45,16 @@ const std::vector<Nemesis::Kind>& Nemesis::kinds() {
       {"disk-slow", &Nemesis::disk_slow, false},
       {"mirror", &Nemesis::mirror_trouble, false},
       {"root", &Nemesis::root_trouble, false},
-      {"order-move", &Nemesis::order_move, false},
-      {"order-standby", &Nemesis::order_standby, false},
-      {"orders-on-both", &Nemesis::order_both, false},
-      {"order-force", &Nemesis::order_force, false},
-      {"order-rare", &Nemesis::order_rare, false},
+      {"order-move", &Nemesis::order_move, false, true},
+      {"order-standby", &Nemesis::order_standby, false, true},
+      {"orders-on-both", &Nemesis::order_both, false, true},
+      {"order-force", &Nemesis::order_force, false, true},
+      {"order-rare", &Nemesis::order_rare, false, true},
+      {"power-cycle", &Nemesis::power_cycle, false},
+      {"disk-fails-at-claim", &Nemesis::disk_fails_at_claim, false},
+      {"power-lost-at-sets", &Nemesis::power_lost_at_sets, false},
+      {"damaged-state", &Nemesis::damaged_state, false},
+      {"root-refilled", &Nemesis::root_refilled, false},
       {"clock-stands-still", &Nemesis::clock_stands_still, true},
       {"no-relays", &Nemesis::no_relays, true},
       {"lying-host", &Nemesis::lying_host, true},
@@ -61,10 +66,16 @@ const std::vector<Nemesis::Kind>& Nemesis::kinds() {
 }
 
 Nemesis::Nemesis(World& world, Random random) : world_(world), random_(random) {
-  const bool breaks = random_.chance(10);
+  const bool breaks = breaks_ = random_.chance(10);
+  // Where three takeovers stop the automatic moves, these come to be seen.
+  without_administrator_ = world_.config().max_takeovers_per_hour < 10 && random_.chance(50);
   for (const Kind& kind : kinds()) {
     unsigned weight = random_.chance(40) ? 1 + random_.draw(9) : 0;
     if (kind.breaks_assumption && !breaks) weight = 0;
+    if (without_administrator_) {
+      if (kind.administrator) weight = 0;
+      if (kind.strike == &Nemesis::power_cycle) weight = 80;
+    }
     weights_.push_back(weight);
     total_ += weight;
   }
@@ -72,6 +83,8 @@ Nemesis::Nemesis(World& world, Random random) : world_(world), random_(random) {
 }
 
 void Nemesis::strike() {
+  if (scenes_percent_ != 0 && random_.chance(scenes_percent_)) return play_scene();
+  if (effects_ && random_.chance(25)) return strike_effects();
   unsigned pick = random_.draw(total_);
   size_t kind = 0;
   while (pick >= weights_.at(kind)) pick -= weights_.at(kind++);
@@ -190,7 +203,10 @@ void Nemesis::lose_state() {
 
 void Nemesis::nic() {
   const NodeId node = any_node();
-  world_.set_nic(node, world_.config().link(any_link()).ends.at(node.at()).nic, coin());
+  const auto& spare = world_.config().node(node).redundant_nic;
+  const bool takes_spare = spare && random_.chance(20);
+  world_.set_nic(node, takes_spare ? *spare : world_.config().link(any_link()).ends.at(node.at()).nic,
+                 coin());
 }
 
 void Nemesis::link() { world_.set_link(any_link(), coin()); }
@@ -385,6 +401,70 @@ void Nemesis::order_rare() {
   order(any_node(), kAll.at(random_.draw(kAll.size())), "1");
 }
 
+// ---- watchdogs and fences ----
+
+const std::vector<Nemesis::Kind>& Nemesis::effect_kinds() {
+  static const std::vector<Kind> all{
+      {"fence-fault", &Nemesis::fence_fault, false},
+      {"no-watchdog", &Nemesis::no_watchdog, false},
+      {"switch-on", &Nemesis::switch_on, false},
+      {"stubborn-and-isolated", &Nemesis::stubborn_isolated, false},
+      {"frozen-and-isolated", &Nemesis::frozen_isolated, false},
+      {"fence-lies", &Nemesis::fence_lies, true},
+  };
+  return all;
+}
+
+void Nemesis::begin_effects() {
+  effects_ = true;
+  for (size_t i = 0; i < kNodes; ++i)
+    world_.set_watchdog_error(NodeId(i), (static_cast<double>(random_.draw(101)) - 50) / 1000);
+}
+
+void Nemesis::strike_effects() {
+  const Kind& kind = effect_kinds().at(random_.draw(static_cast<unsigned>(effect_kinds().size())));
+  if (kind.breaks_assumption && !breaks_) return;
+  ++strikes_;
+  if (on_fault) on_fault(kind.name);
+  (this->*kind.strike)();
+}
+
+void Nemesis::fence_fault() {
+  constexpr std::array kAll{FenceFault::kNone, FenceFault::kNone, FenceFault::kFails, FenceFault::kSilent,
+                            FenceFault::kLate};
+  world_.set_fence(any_node(), kAll.at(random_.draw(kAll.size())));
+}
+
+void Nemesis::fence_lies() { world_.set_fence(any_node(), FenceFault::kLies); }
+void Nemesis::no_watchdog() { world_.set_watchdog(any_node(), coin()); }
+
+// What a fence has switched off stays off until somebody comes.
+void Nemesis::switch_on() {
+  for (size_t i = 0; i < kNodes; ++i) world_.power_on(NodeId(i));
+}
+
+// The node that serves is cut off, and its units do not end: the case for its watchdog.
+void Nemesis::stubborn_isolated() {
+  const ServiceId service = any_service();
+  const auto serving = world_.running(service);
+  const NodeId node = serving.empty() ? any_node() : serving.front();
+  world_.set_behaviour(node, service, Behaviour::kRefusesToStop);
+  for (size_t l = 0; l < world_.config().links.size(); ++l) world_.set_link(LinkId(l), false);
+  for (size_t h = 0; h < world_.config().hosts.size(); ++h) {
+    world_.set_host(HostId(h), node, false);
+    world_.set_host(HostId(h), NodeId(1 - node.at()), true);
+  }
+  later(random_.between(seconds(20), seconds(90)), [this] { world_.network().heal(); });
+}
+
+void Nemesis::frozen_isolated() {
+  const auto serving = world_.running(any_service());
+  const NodeId node = serving.empty() ? any_node() : serving.front();
+  world_.network().heal();
+  world_.freeze(node);
+  later(random_.log_between(seconds(5), seconds(80)), [this, node] { world_.thaw(node); });
+}
+
 // ---- against the assumptions ----
 
 void Nemesis::clock_stands_still() {
@@ -425,6 +505,8 @@ void Nemesis::heal() {
   for (size_t i = 0; i < kNodes; ++i) {
     const NodeId id(i);
     world_.set_disk(id, DiskFault::kNone);
+    world_.set_fence(id, FenceFault::kNone);
+    world_.set_watchdog(id, true);
     world_.crash_at(id, {});
     const bool other = world_.machine(id).config_hash != world_.config().hash;
     world_.set_config_hash(id, world_.config().hash);
@@ -445,7 +527,8 @@ void Nemesis::heal() {
 void Nemesis::tidy() {
   for (size_t i = 0; i < kNodes; ++i) {
     const NodeId id(i);
-    world_.start_daemon(id);  // it was in a clean restart
+    if (effects_) world_.power_on(id);  // a fence was quicker
+    world_.start_daemon(id);            // it was in a clean restart
     if (!world_.machine(id).node) continue;
     Command online;
     online.kind = Command::Kind::kOnline;

@@ -26,6 +26,9 @@ namespace {
 struct Job {
   uint64_t seed = 0;
   std::string profile;
+  bool scheduled = false;
+  bool scenes = true;
+  bool related = false;
 };
 
 struct Total {
@@ -38,13 +41,15 @@ uint64_t seed_under_way = 0;
 
 void on_abort(int) {
   char line[64];
-  const int length = std::snprintf(line, sizeof line, "seed %llu: an assertion of the core failed\n",
-                                   static_cast<unsigned long long>(seed_under_way));
+  const int length =
+      std::snprintf(line, sizeof line, "seed %llu: an assertion failed, or an exception was thrown\n",
+                    static_cast<unsigned long long>(seed_under_way));
   if (::write(STDOUT_FILENO, line, static_cast<size_t>(length)) < 0) ::_exit(3);
   ::_exit(3);
 }
 
-// Each line: SEED [PROFILE] [# what it found]
+// Each line: SEED [PROFILE [live [scenes [related]]]] [# what it found]; without the words as seeds were
+// before there were live mirrors, or scenes; the last one is --relations.
 std::vector<Job> read_corpus(const std::string& file, const std::string& profile) {
   std::vector<Job> out;
   std::ifstream in(file);
@@ -53,16 +58,25 @@ std::vector<Job> read_corpus(const std::string& file, const std::string& profile
     Job job;
     if (!(words >> job.seed)) continue;
     if (!(words >> job.profile)) job.profile = profile;
+    std::string mirrors;
+    std::string scenes;
+    std::string related;
+    words >> mirrors >> scenes >> related;
+    job.scheduled = mirrors != "live";
+    job.scenes = scenes == "scenes";
+    job.related = related == "related";
     out.push_back(job);
   }
   return out;
 }
 
-// False: there is no such canary (or the list was asked for).
-bool switch_on(const std::string& canary) {
-  const auto found = canary_by_name(canary);
-  if (found) {
-    set_canary(*found);
+// One name, or two with a comma between them. False: there is no such canary (or the list was asked for).
+bool switch_on(const std::string& canaries) {
+  const size_t comma = canaries.find(',');
+  const auto first = canary_by_name(canaries.substr(0, comma));
+  const auto second = comma == std::string::npos ? Canary::kNone : canary_by_name(canaries.substr(comma + 1));
+  if (first && second) {
+    set_canary(*first, *second);
     return true;
   }
   for (const CanaryInfo& info : kCanaries) fmt::print("{:24} {:4} {}\n", info.name, info.rule, info.what);
@@ -72,7 +86,8 @@ bool switch_on(const std::string& canary) {
 struct Work {
   size_t first = 0, step = 1;  // every step-th job
   bool print_hashes = false;
-  double seconds = 0;  // begin no further run after that time; 0: no limit
+  bool first_finding = false;  // ends the work
+  double seconds = 0;          // begin no further run after that time; 0: no limit
   std::string marks;
 };
 
@@ -85,6 +100,9 @@ Total work(const std::vector<Job>& jobs, const Work& share, CampaignOptions opti
     if (share.seconds > 0 && passed >= share.seconds) break;
     seed_under_way = jobs.at(i).seed;
     options.profile = jobs.at(i).profile;
+    options.scheduled = jobs.at(i).scheduled;
+    options.scenes = jobs.at(i).scenes;
+    options.relations = jobs.at(i).related;
     if (options.verbose) fmt::print("seed {}\n", seed_under_way);
     const Outcome outcome = run_seed(jobs.at(i).seed, options);
     ++total.seeds;
@@ -98,6 +116,7 @@ Total work(const std::vector<Job>& jobs, const Work& share, CampaignOptions opti
     ++total.findings;
     fmt::print("seed {}: {}\n", seed_under_way, outcome.finding);
     std::fflush(stdout);
+    if (share.first_finding) break;
   }
   std::fflush(stdout);
   if (!share.marks.empty() && !append_marks(share.marks)) fmt::print("{} cannot be written\n", share.marks);
@@ -124,7 +143,8 @@ Total work_in_children(const std::vector<Job>& jobs, unsigned children, const Ca
     std::fflush(stdout);
     const pid_t pid = ::fork();
     if (pid == 0) {
-      const Total total = work(jobs, {i, children, false, all.seconds, all.marks}, options);
+      const Total total =
+          work(jobs, {i, children, false, all.first_finding, all.seconds, all.marks}, options);
       ::_exit(::write(ends[1], &total, sizeof total) == sizeof total ? 0 : 1);
     }
     ::close(ends[1]);
@@ -163,8 +183,15 @@ int run(int argc, char** argv) {
   app.add_option("--seconds", all.seconds, "begin no further seed after that time");
   app.add_option("--jobs", children, "processes")->check(CLI::Range(1U, 64U));
   app.add_option("--trace", options.trace_file, "write the events of the (last) run to this file");
-  app.add_option("--canary", canary, "break this rule of the core (\"list\": print all)");
+  app.add_option("--canary", canary,
+                 "break this rule of the core, or two with a comma between (\"list\": print all)");
   app.add_option("--marks", all.marks, "append the marks that were reached to this file");
+  app.add_flag("--effects", options.effects, "services with effects = \"node\", watchdogs and fences, too");
+  app.add_flag("--relations", options.relations, "two to four services with relations to each other");
+  app.add_flag("--scheduled", options.scheduled,
+               "neither live mirrors nor scenes: each seed as it was before there were any");
+  app.add_flag("!--no-scenes", options.scenes, "no scenes: each seed as it was before there were any");
+  app.add_flag("--first", all.first_finding, "stop at the first seed that finds something");
   app.add_flag("--hash", all.print_hashes, "print the hash of each run");
   app.add_flag("--verbose", options.verbose, "print what the nodes say");
   CLI11_PARSE(app, argc, argv);
@@ -175,7 +202,8 @@ int run(int argc, char** argv) {
   if (!corpus.empty()) {
     jobs = read_corpus(corpus, options.profile);
   } else {
-    for (uint64_t s = seed; s < seed + seeds; ++s) jobs.push_back({s, options.profile});
+    for (uint64_t s = seed; s < seed + seeds; ++s)
+      jobs.push_back({s, options.profile, options.scheduled, options.scenes, options.relations});
   }
   const auto begin = std::chrono::steady_clock::now();
   const Total total =

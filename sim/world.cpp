@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/relations.hpp"
 #include "core/timing.hpp"
 
 namespace clusterd::sim {
@@ -16,7 +17,6 @@ using std::chrono::seconds;
 
 namespace {
 constexpr size_t kMostWaiting = 2000;  // datagrams for a daemon that stands still; sockets hold no more
-constexpr size_t kOldStates = 8;
 }  // namespace
 
 Config make_config(const std::string& profile, const std::vector<std::string>& hosts,
@@ -51,8 +51,14 @@ World::World(Config config, uint64_t seed)
       network_(config_.links.size(), config_.hosts.size()),
       judge_(config_),
       files_(config_, [this](const std::string& what) { judge_.accuse(now_, what); }) {
-  missed_.assign(config_.hosts.size(), {kLongAgo, kLongAgo});
+  judge_.on_excuse = [this](Assumption assumption, Instant until) {
+    note(std::nullopt, "broken",
+         {{"assumption", static_cast<int64_t>(assumption)}, {"until", until.time_since_epoch().count()}});
+  };
+  seeing_.resize(config_.hosts.size());
   answered_.assign(config_.services.size(), std::vector<bool>(kNodes, false));
+  related_ = any_relation(config_.services);
+  whole_at_.assign(config_.services.size(), {kLongAgo, kLongAgo});
   for (size_t i = 0; i < kNodes; ++i) {
     Machine& m = machines_.at(i);
     for (const auto& link : config_.links) m.nic_up[link.ends.at(i).nic] = true;
@@ -105,46 +111,66 @@ void World::arm(NodeId id) {
   if (m.node) m.timer = m.clock.world(m.node->next_deadline());
 }
 
-void World::deliver(NodeId id, Event event) {
+void World::deliver(NodeId id, Arrival arrival) {
   Machine& m = at(id);
   if (!m.node) return;
+  const Event& event = arrival.event;
   if (m.frozen || m.paused) {
     const bool datagram =
         std::holds_alternative<HeartbeatReceived>(event) || std::holds_alternative<ProbeAnswered>(event);
-    if (!datagram || m.waiting.size() < kMostWaiting) m.waiting.push_back(std::move(event));
+    if (!datagram || m.waiting.size() < kMostWaiting) m.waiting.push_back(std::move(arrival));
     return;
   }
-  if (const auto* heartbeat = std::get_if<HeartbeatReceived>(&event)) {
-    if (heartbeat->heartbeat.boot < m.proven) return;  // an earlier life of the peer: the seal refuses it
-    word_given_ = false;
-    take_evidence(id, *heartbeat);
-    m.proven = std::max(m.proven, heartbeat->heartbeat.boot);
-    note(id, "hear",
-         {{"seq", static_cast<int64_t>(heartbeat->heartbeat.sequence)},
-          {"link", heartbeat->link ? static_cast<int64_t>(heartbeat->link->at()) : -1},
-          {"host", heartbeat->relay ? static_cast<int64_t>(heartbeat->relay->at()) : -1}});
+  if (std::holds_alternative<HeartbeatReceived>(event)) {
+    if (!open_datagram(id, arrival)) return;
   } else if (const auto* answer = std::get_if<ProbeAnswered>(&event)) {
     m.now.evidence = std::max(m.now.evidence, answer->sent);
-    note(id, "answer",
+    note(id, "answered",
          {{"host", static_cast<int64_t>(answer->host.at())},
           {"sent", answer->sent.time_since_epoch().count()}});
   }
+  if (const auto* fence = std::get_if<FenceReport>(&event)) {
+    m.now.fenced_peer = fence->off_done && fence->power == FenceReport::Power::kOff;
+    note(id, "fenced", {{"off", m.now.fenced_peer ? 1 : 0}});
+  }
+  if (std::holds_alternative<Started>(event)) m.now.quiet_since = own(id);
+  note_lateness(id);
   const Actions actions = m.node->step(own(id), event);
   perform(id, actions);
   arm(id);
 }
 
+// What the seal makes of it (src/linux/net/seal.hpp): nothing of an earlier life of the peer once a later one
+// has proven itself, and only a sign of life until then.
+bool World::open_datagram(NodeId id, Arrival& arrival) {
+  Machine& m = at(id);
+  const auto& received = std::get<HeartbeatReceived>(arrival.event);
+  const Challenge::Verdict verdict = m.challenge->judge(received.heartbeat.boot, arrival.words);
+  if (verdict == Challenge::Verdict::kEnded) return false;
+  const bool proven = verdict != Challenge::Verdict::kUnproven;
+  m.now.quiet_since = own(id);
+  note_receive(id, received, proven);
+  if (proven) {
+    word_given_ = false;
+    m.now.fenced_peer = false;
+    take_evidence(id, received, verdict == Challenge::Verdict::kProvenNow);
+  } else {
+    arrival.event = SignOfLife{received.link, received.relay};
+  }
+  return true;
+}
+
 void World::deliver_after(NodeId id, Duration delay, Event event) {
   const uint64_t life = machine(id).life;
-  after(delay, [this, id, life, event = std::move(event)] {
-    if (machine(id).life == life) deliver(id, event);
+  after(delay, [this, id, life, event = std::move(event)]() mutable {
+    if (machine(id).life == life) deliver(id, std::move(event));
   });
 }
 
 void World::deliver_waiting(NodeId id) {
-  std::deque<Event> waiting;
+  std::deque<Arrival> waiting;
   waiting.swap(at(id).waiting);
-  for (auto& event : waiting) deliver(id, std::move(event));
+  for (auto& arrival : waiting) deliver(id, std::move(arrival));
   arm(id);
 }
 
@@ -160,7 +186,9 @@ void World::power_on(NodeId id) {
   files_.booted(id);
   if (clocks_anywhere_) m.clock.set(now_, Instant{} + random_.between(seconds(5), seconds(60)));
   m.clock.go(now_);
+  note_clock(id);
   m.kernel.gates.assign(config_.services.size(), kLongAgo);
+  m.kernel.guards.assign(config_.services.size(), false);
   m.kernel.addresses.assign(config_.services.size(), false);
   m.kernel.units.clear();
   for (const auto& service : config_.services) m.kernel.units.emplace_back(service.units.size(), false);
@@ -174,6 +202,7 @@ void World::power_off(NodeId id) {
   Machine& m = at(id);
   m.powered = m.paused = false;
   m.kernel = {};
+  m.watchdog.running = m.watchdog.due = false;
   // What others were copying to it or from it ends with the connection.
   std::vector<uint64_t> broken;
   for (const auto& [number, run] : transfers_) {
@@ -185,9 +214,14 @@ void World::power_off(NodeId id) {
 
 void World::kill_daemon(NodeId id) {
   Machine& m = at(id);
-  if (m.node) note(id, "kill", {});
+  if (m.node) note(id, "die", {});
   settle_disk(id, false);
   m.node.reset();
+  // What the disk refused is not known any more (docs/safety.md: a takeover of which the disk does not know).
+  m.undamped -= std::exchange(m.unstored, 0);
+  // The kernel closes the device for it, and pets it by that.
+  if (m.watchdog.open && m.watchdog.running) pet_watchdog(id);
+  m.watchdog.open = false;
   m.waiting.clear();
   m.frozen = false;
   m.crash = {};
@@ -198,7 +232,8 @@ void World::start_daemon(NodeId id) {
   Machine& m = at(id);
   if (!m.powered || m.node) return;
   ++m.life;
-  m.proven = BootId{};
+  m.challenge.emplace([this] { return ++questions_; });
+  find_damage(id);
   Config config = config_;
   config.self = id;
   config.hash = m.config_hash;
@@ -213,11 +248,17 @@ void World::start_daemon(NodeId id) {
   m.now = {};
   m.now.boot = started.boot;
   m.now.hash = config.hash;
+  m.now.guard_orders.assign(config_.services.size(), 0);
   for (const Instant gate : m.kernel.gates) m.now.inherited = std::max(m.now.inherited, gate);
-  for (const auto& service : m.disk.state.services) m.now.was_active.push_back(service.active);
+  for (const auto& service : m.disk.state.services) {
+    m.now.was_active.push_back(service.active);
+    m.now.submitted.push_back({service.epoch, service.claimed});
+  }
   break_word();
-  note(id, "start", {{"boot", static_cast<int64_t>(boots_)}});
-  note(id, "clock", {{"offset", (own(id) - now_).count()}, {"rate", m.clock.ppm()}});
+  note(id, "start",
+       {{"boot", static_cast<int64_t>(boots_)},
+        {"config", static_cast<int64_t>(config.hash)},
+        {"rebooted", started.host_rebooted ? 1 : 0}});
   deliver(id, started);
   report_nics(id);
 }
@@ -230,7 +271,18 @@ void World::break_word() {
 }
 
 void World::report_nics(NodeId id) {
-  for (const auto& [nic, up] : machine(id).nic_up) deliver(id, NicChanged{nic, up, up ? "" : "no carrier"});
+  for (const auto& [nic, unused] : machine(id).nic_up) {
+    const bool up = shows_carrier(id, nic);
+    deliver(id, NicChanged{nic, up, up ? "" : "no carrier"});
+  }
+}
+
+// A service has come to the spare NIC, or has left it: its carrier is to be seen, or not any more.
+void World::report_spare(NodeId id, ServiceId service) {
+  const auto& spare = config_.node(id).redundant_nic;
+  if (config_.service(service).mac != MacMode::kRedundant || !spare || machine(id).nic_up.at(*spare)) return;
+  const bool up = shows_carrier(id, *spare);
+  deliver_after(id, Network::kHop, NicChanged{*spare, up, up ? "" : "no carrier"});
 }
 
 void World::freeze(NodeId id) {
@@ -254,6 +306,7 @@ void World::pause(NodeId id, bool clock_goes_on) {
   m.paused = true;
   if (clock_goes_on) return;
   m.clock.stop(now_);
+  note_clock(id);
   judge_.excuse(Assumption::kClockRate, kNever);
 }
 
@@ -263,6 +316,8 @@ void World::resume(NodeId id) {
   note(id, "resume", {});
   m.paused = false;
   m.clock.go(now_);
+  note_clock(id);
+  if (m.watchdog.due) return bite(id);
   if (!m.frozen) deliver_waiting(id);
 }
 
@@ -273,7 +328,7 @@ void World::jump_wall(NodeId id, Duration by) {
 
 void World::set_clock(NodeId id, int64_t ppm) {
   at(id).clock.run(now_, ppm);
-  note(id, "clock", {{"offset", (own(id) - now_).count()}, {"rate", ppm}});
+  note_clock(id);
   arm(id);
 }
 
@@ -281,7 +336,8 @@ void World::set_clock(NodeId id, int64_t ppm) {
 
 void World::set_nic(NodeId id, const std::string& nic, bool up) {
   at(id).nic_up[nic] = up;
-  deliver(id, NicChanged{nic, up, up ? "" : "no carrier"});
+  const bool shown = shows_carrier(id, nic);
+  deliver(id, NicChanged{nic, shown, shown ? "" : "no carrier"});
 }
 
 void World::set_link(LinkId link, bool up) {
@@ -312,6 +368,16 @@ bool World::nic_up(NodeId id, const std::string& nic) const {
   return m.powered && m.nic_up.at(nic);
 }
 
+// A spare NIC is down on purpose while no service is on it, and counts as up then.
+bool World::shows_carrier(NodeId id, const std::string& nic) const {
+  const Machine& m = machine(id);
+  if (nic != config_.node(id).redundant_nic || m.nic_up.at(nic)) return m.nic_up.at(nic);
+  for (size_t s = 0; s < m.kernel.addresses.size(); ++s) {
+    if (config_.services.at(s).mac == MacMode::kRedundant && m.kernel.addresses.at(s)) return false;
+  }
+  return true;
+}
+
 bool World::nic_of_link_up(NodeId id, LinkId link) const {
   return nic_up(id, config_.link(link).ends.at(id.at()).nic);
 }
@@ -338,69 +404,7 @@ bool World::sees_host(NodeId id, HostId host) const {
   return network_.sees(id, host) && nic_of_link_up(id, way_to(host));
 }
 
-// ---- disks and units ----
-
-void World::set_disk(NodeId id, DiskFault fault) {
-  Disk& disk = at(id).disk;
-  disk.fault = fault;
-  if (fault == DiskFault::kForgets) {
-    if (!disk.platter) disk.platter = disk.state;
-    judge_.excuse(Assumption::kDisk, kNever);
-  } else {
-    disk.platter.reset();
-  }
-}
-
-// What a crash leaves of the writes that were under way: any prefix of them, once chance is allowed. A
-// daemon's death loses less than the power's: its kernel may still finish what was handed to it.
-void World::settle_disk(NodeId id, bool power_lost) {
-  Disk& disk = at(id).disk;
-  if (clocks_anywhere_) {
-    const auto kept = random_.draw(static_cast<unsigned>(disk.in_flight.size()) + 1);
-    if (disk.fault != DiskFault::kFull && kept > 0) store(id, disk.in_flight.at(kept - 1).state);
-  }
-  disk.in_flight.clear();
-  if (power_lost && disk.platter) disk.state = *disk.platter;
-}
-
-void World::wipe_disk(NodeId id) {
-  Disk& disk = at(id).disk;
-  disk = {};
-  disk.state.services.resize(config_.services.size());
-  disk.state.hosts.resize(config_.hosts.size());
-  files_.forget_manifests(id);
-  judge_.forgot(id);
-  state_lost_ = true;
-  at(id).damping_unsure = true;
-}
-
-void World::roll_back_disk(NodeId id) {
-  Disk& disk = at(id).disk;
-  if (disk.old.empty()) return;
-  disk.state = disk.old.at(random_.draw(static_cast<unsigned>(disk.old.size())));
-  judge_.forgot(id);
-  at(id).damping_unsure = state_lost_ = true;
-  judge_.excuse(Assumption::kDisk, kNever);
-}
-
-void World::store(NodeId id, const PersistedState& state) {
-  Disk& disk = at(id).disk;
-  if (disk.state.locked && !state.locked && !at(id).unlocked)
-    judge_.accuse(now_, fmt::format("S11: the standby lock of {} is gone", config_.node(id).name));
-  if (disk.state.locked && !state.locked) at(id).unlocked = false;
-  disk.old.push_back(std::move(disk.state));
-  if (disk.old.size() > kOldStates) disk.old.pop_front();
-  disk.state = state;
-  for (size_t i = 0; i < state.services.size(); ++i) {
-    const PersistedService& service = state.services.at(i);
-    note(id, "durable",
-         {{"service", static_cast<int64_t>(i)},
-          {"epoch", static_cast<int64_t>(service.epoch.value)},
-          {"claimed", static_cast<int64_t>(service.claimed.value)}});
-    judge_.stored(now_, id, ServiceId(i), service.epoch);
-  }
-  judge_sets();
-}
+// ---- units and orders ----
 
 void World::crash_unit(NodeId id, ServiceId service, UnitId unit) {
   if (!machine(id).powered) return;
@@ -419,12 +423,22 @@ void World::order(NodeId id, Command command) {
   if (command.kind == Command::Kind::kStartForce && machine(id).node) {
     word_given_ = true;
     at(id).now.forced = true;
+    note(id, "force", {{"service", command.service ? static_cast<int64_t>(command.service->at()) : -1}});
     if (machine(NodeId(1 - id.at())).node) break_word();
   }
+  Machine& of = at(command.node.value_or(id));
   if (command.kind == Command::Kind::kOnline) {
-    for (Machine& m : machines_) m.undamped = 0;
+    for (Machine& m : machines_) m.undamped = m.unstored = 0;
+    of.put_aside = 0;
+  }
+  if (command.kind == Command::Kind::kStandby) {
+    of.put_aside = command.id;
+    of.lock_durable = of.disk.state.locked;
   }
   if (command.kind == Command::Kind::kPrepareRestart) at(id).now.restarting = true;
+  if (command.kind == Command::Kind::kStopServices) at(id).now.leaving = true;
+  if (command.kind == Command::Kind::kHoldBack) at(id).now.holds_back = true;
+  if (command.kind == Command::Kind::kHoldBackNoMore) at(id).now.holds_back = false;
   deliver(id, command);
 }
 

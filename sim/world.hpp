@@ -52,6 +52,14 @@ class World {
   void jump_wall(NodeId id, Duration by);
   void start_clocks_anywhere() { clocks_anywhere_ = true; }  // at each boot, instead of with the world's time
 
+  // Watchdogs and fences.
+  void set_watchdog(NodeId id, bool works) { at(id).watchdog.works = works; }
+  void set_watchdog_error(NodeId id, double error) { at(id).watchdog.error = error; }
+  void set_fence(NodeId target, FenceFault fault) { at(target).fence = fault; }
+  void set_boot_time(Duration time) { boot_time_ = time; }  // from a reset to the start of the daemon
+  // Machines on which a unit of the service runs now.
+  [[nodiscard]] std::vector<NodeId> running(ServiceId service) const;
+
   // Networks.
   void set_nic(NodeId id, const std::string& nic, bool up);
   void set_link(LinkId link, bool up);      // between the nodes only
@@ -60,17 +68,27 @@ class World {
   void set_host(HostId host, std::optional<NodeId> as_seen_by, bool up);
   void set_relays(bool work);
   void set_stranger(bool answers);
+  // What is on its way cannot be called back: a datagram comes to the next daemon when this one ends, instead
+  // of to nobody, and a mirror's question to a node that has taken over since.
+  void set_stragglers(bool come) { stragglers_ = come; }
   Network& network() { return network_; }
 
   // Disks, units, mirrors, files.
   void set_disk(NodeId id, bool good) { set_disk(id, good ? DiskFault::kNone : DiskFault::kFull); }
   void set_disk(NodeId id, DiskFault fault);
   void wipe_disk(NodeId id);
-  void roll_back_disk(NodeId id);  // as by a restored snapshot
+  void roll_back_disk(NodeId id);                              // as by a restored snapshot
+  void damage_disk(NodeId id) { at(id).disk.damaged = true; }  // the state file; noticed at the next start
+  void fill_disk_at_claim(NodeId id) { at(id).disk.fills_at_claim = true; }
+  void lose_power_at_sets(NodeId id) { at(id).disk.loses_power_at_sets = true; }
   void set_behaviour(NodeId id, ServiceId service, Behaviour b) { at(id).behaviour[service.at()] = b; }
   void crash_unit(NodeId id, ServiceId service, UnitId unit = UnitId(0));
   void lose_address(NodeId id, ServiceId service);
-  void set_mirror(MirrorReport::Outcome outcome) { mirror_outcome_ = outcome; }
+  void set_lack(NodeId id, ServiceId service, const std::string& what) {
+    deliver(id, LackReport{service, what});
+  }
+  void set_mirror(MirrorReport::Outcome outcome);
+  void set_mirror_questions(Duration late) { questions_late_ = late; }  // … to the target's daemon
   void set_root(NodeId id, ServiceId service, RootFault fault) { files_.set_root(service, id, fault); }
   void set_clients(Duration every);  // they write files from now on
   void set_config_hash(NodeId id, uint64_t hash) { at(id).config_hash = hash; }  // counts from the next start
@@ -87,6 +105,7 @@ class World {
   [[nodiscard]] Judge& judge() { return judge_; }
   [[nodiscard]] const Judge& judge() const { return judge_; }
   [[nodiscard]] Trace& events() { return events_; }
+  void introduce();  // the trace's first lines: of what kind this cluster is
   // Lines since the last call: "  12.345 serv1 decides: …". Switched off they cost nothing.
   [[nodiscard]] std::vector<std::string> take_trace();
   [[nodiscard]] std::vector<std::string> violations() const;  // that no broken assumption excuses
@@ -103,26 +122,47 @@ class World {
   // Time (world.cpp).
   Machine& at(NodeId id) { return machines_.at(id.at()); }
   void after(Duration delay, std::function<void()> what);
-  void deliver(NodeId id, Event event);  // to the daemon that runs now, at this instant
+  void deliver(NodeId id, Arrival arrival);  // to the daemon that runs now, at this instant
+  void deliver(NodeId id, Event event) { deliver(id, Arrival{std::move(event), {}}); }
+  [[nodiscard]] bool open_datagram(NodeId id, Arrival& arrival);
   void deliver_after(NodeId id, Duration delay, Event event);
   void deliver_waiting(NodeId id);
   void arm(NodeId id);
   void report_nics(NodeId id);
+  void report_spare(NodeId id, ServiceId service);
   void break_word();
   void settle_disk(NodeId id, bool power_lost);
+  void find_damage(NodeId id);
   [[nodiscard]] Instant own(NodeId id) const { return machine(id).clock.own(now_); }
   void say(NodeId id, const std::string& text);
   void note(std::optional<NodeId> node, std::string_view name, std::initializer_list<Trace::Field> fields) {
     events_.add(now_, node, name, fields);
   }
+  // What the trace says of larger things (world_tracing.cpp).
+  void note_clock(NodeId id);
+  void note_state(NodeId id, std::string_view name, const PersistedState& state);
+  void note_submit(NodeId id, const PersistedState& state);
+  void note_send(NodeId id, const Heartbeat& heartbeat);
+  void note_receive(NodeId id, const HeartbeatReceived& received, bool proven);
   void look();
+  void note_lateness(NodeId id);
   void judge_activation(NodeId id, ServiceId service);
+  void judge_guard(NodeId id, ServiceId service);
   void judge_gate(NodeId id, const SetGate& gate);
   void judge_notice(NodeId id, const Notice& notice);
+  void judge_silence(NodeId id);
+  void judge_reply(const Reply& reply);
   void judge_sets();
+  // Relations between services (world_relations.cpp).
+  [[nodiscard]] bool whole(NodeId id, ServiceId service) const;
+  void look_at_relations();
+  void judge_begin(NodeId id, ServiceId service);
+  void judge_end(NodeId id, const StopUnit& stop);
+  void judge_group(NodeId id, ServiceId service);
   [[nodiscard]] const PersistedService& submitted(NodeId id, ServiceId service) const;
-  void take_evidence(NodeId id, const HeartbeatReceived& event);
+  void take_evidence(NodeId id, const HeartbeatReceived& event, bool new_life);
   [[nodiscard]] bool nic_up(NodeId id, const std::string& nic) const;
+  [[nodiscard]] bool shows_carrier(NodeId id, const std::string& nic) const;
   [[nodiscard]] bool nic_of_link_up(NodeId id, LinkId link) const;
   [[nodiscard]] bool link_works(NodeId from, LinkId link) const;
   [[nodiscard]] bool reachable(NodeId from) const;  // the peer, in both directions, on one link
@@ -130,6 +170,7 @@ class World {
   // router, the one that carries the services.
   [[nodiscard]] LinkId way_to(HostId host) const;
   [[nodiscard]] bool sees_host(NodeId id, HostId host) const;
+  void note_seeing(NodeId id, HostId host);
 
   // Actions, in the documented order (world_actions.cpp). Each returns false if a crash ended the daemon in
   // it.
@@ -142,8 +183,14 @@ class World {
   void stop_unit(NodeId id, const StopUnit& stop);
   void start_unit(NodeId id, const StartUnit& start);
   void send(NodeId id, const SendHeartbeat& send);
-  void arrive_after(NodeId id, Duration delay, HeartbeatReceived event);
+  void arrive_after(NodeId id, Duration delay, HeartbeatReceived event, Challenge::Words words);
   void probe_address(NodeId id, const ProbeAddress& probe);
+  // Watchdogs and fences (world_fencing.cpp).
+  void tend_watchdog(NodeId id, WatchdogOrder order);
+  void pet_watchdog(NodeId id);
+  void bite(NodeId id);
+  void run_fence(NodeId id, const FenceOrder& order);
+  void judge_fence(NodeId id);
   void perform_tells(NodeId id, const Actions& actions);
   void persisted(NodeId id, uint64_t version);
   void store(NodeId id, const PersistedState& state);
@@ -154,7 +201,16 @@ class World {
   void carry(uint64_t transfer, int step);
   void end_transfer(uint64_t transfer, MirrorReport::Outcome outcome, const std::string& detail);
   void stop_receivers(NodeId target, ServiceId service);
+  void lift_guard(NodeId id, ServiceId service);
+  void set_guard(NodeId id, ServiceId service);
   void cancel_mirrors(NodeId source, ServiceId service);
+  void judge_order(NodeId id, const MirrorOrder& order);
+  void judge_direction(const Transfer& run);
+  void follow_from_now_on(Transfer run);
+  void follow(uint64_t stream);
+  void flush_stream(uint64_t stream);
+  void end_stream(uint64_t stream, MirrorReport::Outcome outcome, const std::string& detail);
+  std::optional<uint64_t> stream_of(NodeId source, const MirrorOrder& order) const;
   void client_writes();
 
   Config config_;  // self is set per node
@@ -165,21 +221,37 @@ class World {
   Instant now_{std::chrono::hours(1)};
   Network network_;
   bool clocks_anywhere_ = false;
+  Duration boot_time_ = std::chrono::seconds(5);
+  bool stragglers_ = false;
+  Duration questions_late_{};
   bool stranger_ = false;
   Instant stranger_since_ = kNever;
   bool state_lost_ = false;  // of any node, once
   bool word_given_ = false;  // an administrator vouched for a node's death, and it was not heard since
   MirrorReport::Outcome mirror_outcome_ = MirrorReport::Outcome::kDone;
   uint64_t boots_ = 0;
+  uint64_t questions_ = 0;
   uint64_t commands_ = 1000;
   Judge judge_;
   Trace events_;
   Files files_;
   std::map<uint64_t, Transfer> transfers_;  // by the number of the question to the target
+  struct Stream {
+    Transfer run;  // the one that brought everything over
+    uint64_t target_life = 0;
+    Instant told = kLongAgo;
+  };
+  std::map<uint64_t, Stream> streams_;  // of live mirrors that follow
   Duration client_period_{};
-  // When a heartbeat of the peer last missed the node off a host because the node did not see the host.
-  std::vector<std::array<Instant, kNodes>> missed_;
-  std::vector<std::vector<bool>> answered_;  // per service, as last seen
+  // How a node sees a host: that is sampled (A2).
+  struct Seeing {
+    Instant since = kLongAgo, last = kLongAgo;  // the run of answered probes without a gap
+    Instant missed = kLongAgo;  // a heartbeat of the peer off the host, because the node did not see the host
+  };
+  std::vector<std::array<Seeing, kNodes>> seeing_;
+  std::vector<std::vector<bool>> answered_;            // per service, as last seen
+  bool related_ = false;                               // there are relations between services
+  std::vector<std::array<Instant, kNodes>> whole_at_;  // per service, on each machine: when it was last whole
   std::vector<std::string> lines_;
   bool telling_ = true;
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/world.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr Duration kFsync = milliseconds(2);
 constexpr Duration kUnit = milliseconds(20);
 constexpr Duration kAddress = microseconds(500);
+constexpr Duration kGuard = milliseconds(5);
 constexpr size_t kMostLines = 60;  // that one step may say
 }  // namespace
 
@@ -34,6 +36,8 @@ bool World::goes_on(NodeId id) {
 
 void World::perform(NodeId id, const Actions& actions) {
   if (actions.persist && !perform_persist(id, actions)) return;
+  // What waits for another service may begin in the very step that releases the lock.
+  for (const auto& notice : actions.notices) at(id).unlocked += notice.kind == "node-online" ? 1U : 0U;
   if (!perform_stops(id, actions)) return;
   if (!perform_sends(id, actions)) return;
   if (!perform_starts(id, actions)) return;
@@ -45,9 +49,18 @@ void World::perform(NodeId id, const Actions& actions) {
 bool World::perform_persist(NodeId id, const Actions& actions) {
   if (!goes_on(id)) return false;
   Machine& m = at(id);
+  note_submit(id, *actions.persist);
+  const bool cut = m.disk.loses_power_at_sets && actions.persist->hosts != m.disk.state.hosts;
   m.disk.in_flight.push_back({actions.persist_version, *actions.persist});
-  const Duration delay =
-      m.disk.fault == DiskFault::kSlow ? random_.between(milliseconds(200), seconds(5)) : kFsync;
+  Duration delay = m.disk.fault == DiskFault::kSlow ? random_.between(milliseconds(200), seconds(5)) : kFsync;
+  if (cut) {
+    m.disk.loses_power_at_sets = false;
+    m.disk.power_is_cut = true;
+    delay += seconds(2);
+    after(random_.log_between(milliseconds(1), seconds(2)), [this, id] {
+      if (std::exchange(at(id).disk.power_is_cut, false)) power_off(id);
+    });
+  }
   const uint64_t life = m.life;
   after(delay, [this, id, life, version = actions.persist_version] {
     if (machine(id).life == life) persisted(id, version);
@@ -78,12 +91,14 @@ bool World::perform_stops(NodeId id, const Actions& actions) {
     note(id, "shut", {{"service", static_cast<int64_t>(service.at())}});
   }
   for (const auto service : actions.stop_receivers) stop_receivers(id, service);
+  for (const auto service : actions.lift_guards) lift_guard(id, service);
   for (const auto service : actions.cancel_mirrors) cancel_mirrors(id, service);
   for (const auto& stop : actions.stop_units) stop_unit(id, stop);
   for (const auto service : actions.remove_addresses) {
     if (telling_ && m.kernel.addresses.at(service.at()))
       say(id, config_.service(service).name + ": addresses removed");
     m.kernel.addresses.at(service.at()) = false;
+    report_spare(id, service);
   }
   return true;
 }
@@ -92,6 +107,7 @@ void World::stop_unit(NodeId id, const StopUnit& stop) {
   Machine& m = at(id);
   const auto behaviour = m.behaviour[stop.service.at()];
   std::vector<bool>& units = m.kernel.units.at(stop.service.at());
+  judge_end(id, stop);
   if (telling_ && units.at(stop.unit.at())) {
     say(id, fmt::format("{}: {} {}", config_.service(stop.service).name, stop.kill ? "kill" : "stop",
                         config_.service(stop.service).units.at(stop.unit.at()).name));
@@ -119,35 +135,45 @@ bool World::perform_sends(NodeId id, const Actions& actions) {
     send(id, heartbeat);
     if (!goes_on(id)) return false;
   }
+  if (!actions.probes.empty())
+    note(id, "probe", {{"sent", actions.probes.front().sent.time_since_epoch().count()}});
   for (const auto& probe : actions.probes) {
     if (!sees_host(id, probe.host)) continue;
-    // A host that is out of sight for less than the gap that its answers may have: T does not hold for it.
-    if (now_ - missed_.at(probe.host.at()).at(id.at()) < 3 * config_.timing.heartbeat)
-      judge_.excuse(Assumption::kHearOffHost, now_ + 3 * config_.timing.window);
-    for (const Duration delay : network_.probe(id, probe.host, now_, random_))
-      deliver_after(id, delay, ProbeAnswered{probe.host, probe.sent});
+    const Copies answers = network_.probe(id, probe.host, now_, random_);
+    if (answers.count > 0) note_seeing(id, probe.host);
+    for (const Duration delay : answers) deliver_after(id, delay, ProbeAnswered{probe.host, probe.sent});
   }
   for (const auto& probe : actions.address_probes) probe_address(id, probe);
   return true;
+}
+
+// A host that was out of sight for less than the gap that its answers may have: T does not hold for it. After
+// a longer gap the run of its answers begins anew, and what was missed before counts for nothing.
+void World::note_seeing(NodeId id, HostId host) {
+  Seeing& seeing = seeing_.at(host.at()).at(id.at());
+  const Duration gap = 3 * config_.timing.heartbeat;
+  if (now_ - seeing.last > gap) seeing.since = now_;
+  seeing.last = now_;
+  if (seeing.missed >= seeing.since && now_ - seeing.missed < gap)
+    judge_.excuse(Assumption::kHearOffHost, now_ + 3 * config_.timing.window);
 }
 
 void World::send(NodeId id, const SendHeartbeat& send) {
   const NodeId peer(1 - id.at());
   Life& life = at(id).now;
   life.sent_at.at(send.heartbeat.sequence % life.sent_at.size()) = own(id);
-  note(
-      id, "send",
-      {{"seq", static_cast<int64_t>(send.heartbeat.sequence)}, {"sent", own(id).time_since_epoch().count()}});
+  const Challenge::Words words = at(id).challenge->words();
+  note_send(id, send.heartbeat);
   for (const LinkId link : send.links) {
     if (!link_works(id, link)) continue;
     for (const Duration delay : network_.direct(id, link, now_, random_))
-      arrive_after(peer, delay, HeartbeatReceived{link, std::nullopt, send.heartbeat});
+      arrive_after(peer, delay, HeartbeatReceived{link, std::nullopt, send.heartbeat}, words);
   }
   const Duration slack = config_.timing.window / 20;
   for (const HostId host : send.relays) {
     if (!sees_host(id, host)) continue;
     if (!sees_host(peer, host)) {
-      missed_.at(host.at()).at(peer.at()) = now_;
+      seeing_.at(host.at()).at(peer.at()).missed = now_;
       continue;
     }
     const Copies copies = network_.relayed(id, host, now_, random_);
@@ -155,16 +181,16 @@ void World::send(NodeId id, const SendHeartbeat& send) {
     if (copies.count == 0 || copies.delay.front() > slack)
       judge_.excuse(Assumption::kHearOffHost, now_ + 3 * config_.timing.window);
     for (const Duration delay : copies)
-      arrive_after(peer, delay, HeartbeatReceived{std::nullopt, host, send.heartbeat});
+      arrive_after(peer, delay, HeartbeatReceived{std::nullopt, host, send.heartbeat}, words);
   }
 }
 
-// What the seal lets through (src/linux/net/seal.hpp): a daemon hears nothing that was sent before it asked,
-// and nothing of an earlier life of the peer once it has heard a later one.
-void World::arrive_after(NodeId id, Duration delay, HeartbeatReceived event) {
+// The socket that it would have come to ends with the daemon; what is still in the network finds the next
+// one's.
+void World::arrive_after(NodeId id, Duration delay, HeartbeatReceived event, Challenge::Words words) {
   const uint64_t life = machine(id).life;
-  after(delay, [this, id, life, event = std::move(event)] {
-    if (machine(id).life == life) deliver(id, event);
+  after(delay, [this, id, life, words, event = std::move(event)]() mutable {
+    if (machine(id).life == life || stragglers_) deliver(id, Arrival{std::move(event), words});
   });
 }
 
@@ -196,10 +222,14 @@ bool World::perform_starts(NodeId id, const Actions& actions) {
          {{"service", static_cast<int64_t>(gate.service.at())},
           {"until", gate.deadline.time_since_epoch().count()}});
   }
+  if (actions.watchdog) tend_watchdog(id, *actions.watchdog);
+  if (actions.fence) run_fence(id, *actions.fence);
   for (const auto service : actions.add_addresses) {
+    judge_begin(id, service);
     if (telling_ && !m.kernel.addresses.at(service.at()))
       say(id, config_.service(service).name + ": addresses added");
     m.kernel.addresses.at(service.at()) = true;
+    report_spare(id, service);
     deliver_after(id, kAddress, AddressReport{service, true, ""});
   }
   for (const auto& start : actions.start_units) {
@@ -207,24 +237,59 @@ bool World::perform_starts(NodeId id, const Actions& actions) {
     start_unit(id, start);
   }
   for (const auto& order : actions.mirror_orders) run_mirror(id, order);
+  for (const auto service : actions.set_guards) set_guard(id, service);
   return true;
+}
+
+// ---- the guard of mirrored folders ----
+
+void World::lift_guard(NodeId id, ServiceId service) {
+  Machine& m = at(id);
+  if (telling_ && m.kernel.guards.at(service.at())) say(id, config_.service(service).name + ": guard lifted");
+  m.kernel.guards.at(service.at()) = false;
+  ++m.now.guard_orders.at(service.at());
+}
+
+// The folder's disk is asked first, and an order that has been taken back meanwhile changes nothing any more.
+void World::set_guard(NodeId id, ServiceId service) {
+  Machine& m = at(id);
+  const uint64_t life = m.life, order = ++m.now.guard_orders.at(service.at());
+  after(kGuard, [this, id, service, life, order] {
+    Machine& now = at(id);
+    if (now.life != life || now.now.guard_orders.at(service.at()) != order) return;
+    if (telling_ && !now.kernel.guards.at(service.at()))
+      say(id, config_.service(service).name + ": guard set");
+    now.kernel.guards.at(service.at()) = true;
+    const auto& mirrors = config_.service(service).mirrors;
+    for (size_t i = 0; i < mirrors.size(); ++i) {
+      if (mirrors.at(i).guard) deliver(id, GuardReport{service, MirrorId(i), GuardReport::Outcome::kSet, ""});
+    }
+  });
 }
 
 void World::start_unit(NodeId id, const StartUnit& start) {
   Machine& m = at(id);
   const auto behaviour = m.behaviour[start.service.at()];
-  const bool starts = behaviour != Behaviour::kFailsToStart;
+  const bool missing = behaviour == Behaviour::kMissing, wrong = behaviour == Behaviour::kMisconfigured;
+  const bool starts = behaviour != Behaviour::kFailsToStart && !missing && !wrong;
   std::vector<bool>& units = m.kernel.units.at(start.service.at());
   if (telling_ && !units.at(start.unit.at())) {
     say(id, fmt::format("{}: start {}", config_.service(start.service).name,
                         config_.service(start.service).units.at(start.unit.at()).name));
   }
-  if (behaviour == Behaviour::kHangs) return;
+  if (!config_.service(start.service).hot) judge_guard(id, start.service);
+  if (behaviour == Behaviour::kHangs) {
+    m.hung[start.service.at()] = now_;
+    return;
+  }
   units.at(start.unit.at()) = starts;
   deliver_after(id, kUnit,
                 UnitReport{start.service, start.unit,
                            starts ? UnitReport::Outcome::kStarted : UnitReport::Outcome::kStartFailed,
-                           starts ? "" : "exit code 1"});
+                           starts ? "" : "exit code 1",
+                           missing ? UnitReport::Again::kElsewhere
+                           : wrong ? UnitReport::Again::kNowhere
+                                   : UnitReport::Again::kHere});
 }
 
 // ---- 6. tell ----
@@ -248,6 +313,7 @@ void World::perform_tells(NodeId id, const Actions& actions) {
   const size_t lines = actions.log.size() + actions.decisions.size() + actions.notices.size();
   if (lines > kMostLines) judge_.accuse(now_, fmt::format("one step says {} things", lines));
   for (const auto& reply : actions.replies) {
+    judge_reply(reply);
     if (transfers_.contains(reply.command)) {
       mirror_answered(reply);
     } else if (telling_) {
@@ -255,6 +321,7 @@ void World::perform_tells(NodeId id, const Actions& actions) {
     }
   }
   if (!actions.exit) return;
+  note(id, "exit", {});
   if (telling_) say(id, "ends, its services go on");
   const uint64_t life = m.life;
   after(kFsync + microseconds(1), [this, id, life] {

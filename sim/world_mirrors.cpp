@@ -1,8 +1,11 @@
 // Mirror runs between the simulated nodes, in the steps of the real ones: the source looks at its roots, the
-// target's daemon is asked, files are carried over one by one, both sides note what they agree on.
+// target's daemon is asked, files are carried over one by one, both sides note what they agree on. After a
+// run of a live mirror a stream stays open: what differs is carried over again and again, until the
+// connection breaks, either daemon ends, a root is in disorder, or the source or the target ends it.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "sim/world.hpp"
 
@@ -16,9 +19,24 @@ constexpr Duration kRun = milliseconds(50);
 constexpr int kSteps = 4;
 constexpr Duration kAnswerLimit = seconds(10);  // for the target's daemon
 constexpr uint32_t kFiles = 12;
+constexpr Duration kLag = milliseconds(40);   // of a live mirror
+constexpr Duration kLongestLag = seconds(2);  // … whose peer is slow
+constexpr Duration kSilence = seconds(5);     // until the loss of a connection is noticed, at most
+constexpr Duration kTellEvery = seconds(1);
 }  // namespace
 
+// S8: nothing is mirrored to a node that does not say that it stands by.
+void World::judge_order(NodeId id, const MirrorOrder& order) {
+  if (order.kind != MirrorReport::Kind::kRun && order.kind != MirrorReport::Kind::kResync) return;
+  if (config_.service(order.service).mirrors.at(order.mirror.at()).to) return;
+  const auto& roles = machine(id).now.heard_roles;
+  if (order.service.at() < roles.size() && roles.at(order.service.at()) == Role::kStandby) return;
+  judge_.accuse(now_, fmt::format("S8: {} orders a mirror run, and its peer does not say that it stands by",
+                                  config_.node(id).name));
+}
+
 void World::run_mirror(NodeId id, const MirrorOrder& order) {
+  judge_order(id, order);
   const NodeId peer(1 - id.at());
   const MirrorConfig& mirror = config_.service(order.service).mirrors.at(order.mirror.at());
   Transfer run;
@@ -32,9 +50,20 @@ void World::run_mirror(NodeId id, const MirrorOrder& order) {
   run.report.epoch = order.epoch;
   run.report.kind = order.kind;
   if (telling_ && order.kind != MirrorReport::Kind::kRun) {
-    const char* kind = order.kind == MirrorReport::Kind::kResync ? "resync" : "flush";
-    say(id, fmt::format("{}: mirror {}", config_.service(order.service).name, kind));
+    constexpr std::array kKinds{"run", "resync", "flush", "follow", "scrub", "pause"};
+    say(id, fmt::format("{}: mirror {}", config_.service(order.service).name,
+                        kKinds.at(static_cast<size_t>(order.kind))));
   }
+  // The simulated files remember their changes themselves, and have no contents that could differ unnoticed.
+  if (order.kind == MirrorReport::Kind::kFollow || order.kind == MirrorReport::Kind::kScrub) return;
+  if (const auto stream = stream_of(id, order)) {
+    if (order.kind == MirrorReport::Kind::kFlush) {
+      streams_.at(*stream).run.report.kind = order.kind;
+      return after(kRun, [this, number = *stream] { flush_stream(number); });
+    }
+    streams_.erase(*stream);  // it connects anew
+  }
+  if (order.kind == MirrorReport::Kind::kPause) return;
   run.source_root = files_.root(order.service, id);
   const auto halt = files_.source_halt(run);
   if (halt || mirror.to || !reachable(id) || !machine(peer).node) {
@@ -52,7 +81,7 @@ void World::run_mirror(NodeId id, const MirrorOrder& order) {
   ask.id = run.id;
   const Duration late = clocks_anywhere_ && random_.chance(10)
                             ? random_.log_between(milliseconds(5), seconds(5))
-                            : Duration::zero();
+                            : questions_late_;
   deliver_after(peer, Network::kHop + late, ask);
   after(kAnswerLimit, [this, number = run.id] {
     const auto at = transfers_.find(number);
@@ -96,6 +125,7 @@ void World::carry(uint64_t number, int step) {
   if (at == transfers_.end()) return;
   Transfer& run = at->second;
   if (machine(run.source).life != run.source_life) {
+    files_.broke_off(run);
     transfers_.erase(at);  // the run is a child of the daemon
     return;
   }
@@ -104,6 +134,18 @@ void World::carry(uint64_t number, int step) {
   const bool vanished = files_.root(run.order.service, run.source) != run.source_root ||
                         files_.root(run.order.service, run.target) != RootFault::kNone;
   if (vanished) return end_transfer(number, MirrorReport::Outcome::kFailed, "files vanished during the run");
+  judge_direction(run);
+  const bool last = step == kSteps;
+  const bool done = files_.carry(run, last ? run.todo.size() : run.todo.size() / 2 + 1);
+  if (!last) return;
+  if (!done) return;
+  files_.finish(run);
+  const bool live = config_.service(run.order.service).mirrors.at(run.order.mirror.at()).live;
+  if (live) follow_from_now_on(run);
+  end_transfer(number, MirrorReport::Outcome::kDone, "");
+}
+
+void World::judge_direction(const Transfer& run) {
   const auto answers = answering(run.order.service);
   if (std::find(answers.begin(), answers.end(), run.target) != answers.end()) {
     judge_.accuse(
@@ -114,12 +156,90 @@ void World::carry(uint64_t number, int step) {
     judge_.accuse(now_, fmt::format("S8: a mirror run of epoch {} writes where epoch {} is known",
                                     run.order.epoch.value, known.value));
   }
-  const bool last = step == kSteps;
-  const bool done = files_.carry(run, last ? run.todo.size() : run.todo.size() / 2 + 1);
-  if (!last) return;
-  if (!done) return;
-  files_.finish(run);
-  end_transfer(number, MirrorReport::Outcome::kDone, "");
+}
+
+// ---- live mirrors ----
+
+std::optional<uint64_t> World::stream_of(NodeId source, const MirrorOrder& order) const {
+  for (const auto& [number, stream] : streams_) {
+    const MirrorOrder& of = stream.run.order;
+    if (stream.run.source == source && of.service == order.service && of.mirror == order.mirror)
+      return number;
+  }
+  return std::nullopt;
+}
+
+void World::follow_from_now_on(Transfer run) {
+  const uint64_t number = run.id;
+  run.report.files = run.report.bytes = run.report.removed = run.report.lost = run.report.backed_up = 0;
+  run.order.confirmed = false;  // that was good for one run
+  const uint64_t target_life = machine(run.target).life;
+  streams_[number] = {std::move(run), target_life, now_};
+  after(kLag, [this, number] { follow(number); });
+}
+
+void World::follow(uint64_t number) {
+  const auto at = streams_.find(number);
+  if (at == streams_.end()) return;
+  Stream& stream = at->second;
+  Transfer& run = stream.run;
+  if (machine(run.source).life != run.source_life) {
+    streams_.erase(at);
+    return;
+  }
+  // The receiver is a child of the target's daemon.
+  if (machine(run.target).life != stream.target_life || !reachable(run.source))
+    return end_stream(number, MirrorReport::Outcome::kFailed, "the connection was broken");
+  if (const auto halt = files_.source_halt(run))
+    return end_stream(number, MirrorReport::Outcome::kHalted, *halt);
+  if (files_.root(run.order.service, run.source) != run.source_root ||
+      files_.root(run.order.service, run.target) != RootFault::kNone)
+    return end_stream(number, MirrorReport::Outcome::kFailed, "a root is in disorder");
+  judge_direction(run);
+  const size_t most = clocks_anywhere_ && random_.chance(30) ? 1 : kFiles;
+  const size_t carried = files_.follow(run, most);
+  if (carried > 0 && now_ - stream.told >= kTellEvery) {
+    stream.told = now_;
+    run.report.outcome = MirrorReport::Outcome::kProgress;
+    run.report.lag.files = carried;
+    deliver_after(run.source, Duration::zero(), run.report);
+  }
+  const Duration lag = clocks_anywhere_ && random_.chance(10) ? random_.log_between(kLag, kLongestLag) : kLag;
+  after(lag, [this, number] { follow(number); });
+}
+
+void World::flush_stream(uint64_t number) {
+  const auto at = streams_.find(number);
+  if (at == streams_.end()) return;  // its end was reported
+  Transfer& run = at->second.run;
+  if (machine(run.source).life != run.source_life) return;
+  if (!reachable(run.source) || files_.root(run.order.service, run.source) != RootFault::kNone ||
+      files_.root(run.order.service, run.target) != RootFault::kNone)
+    return end_stream(number, MirrorReport::Outcome::kFailed, "the connection was broken");
+  judge_direction(run);
+  files_.follow(run, kFiles);
+  run.report.outcome = MirrorReport::Outcome::kDone;
+  deliver_after(run.source, Duration::zero(), run.report);
+}
+
+// Of the connection's loss the source learns late.
+void World::end_stream(uint64_t number, MirrorReport::Outcome outcome, const std::string& detail) {
+  const Transfer run = std::move(streams_.at(number).run);
+  streams_.erase(number);
+  MirrorReport report = run.report;
+  report.outcome = outcome;
+  report.detail = detail;
+  const bool late = clocks_anywhere_ && outcome == MirrorReport::Outcome::kFailed;
+  const Duration delay = late ? random_.log_between(Network::kHop, kSilence) : Network::kHop;
+  if (machine(run.source).life == run.source_life) deliver_after(run.source, delay, report);
+}
+
+void World::set_mirror(MirrorReport::Outcome outcome) {
+  mirror_outcome_ = outcome;
+  if (outcome == MirrorReport::Outcome::kDone) return;
+  const char* why =
+      outcome == MirrorReport::Outcome::kHalted ? "its root is empty" : "the connection was broken";
+  while (!streams_.empty()) end_stream(streams_.begin()->first, outcome, why);
 }
 
 void World::end_transfer(uint64_t number, MirrorReport::Outcome outcome, const std::string& detail) {
@@ -127,6 +247,7 @@ void World::end_transfer(uint64_t number, MirrorReport::Outcome outcome, const s
   if (at == transfers_.end()) return;
   Transfer run = std::move(at->second);
   transfers_.erase(at);
+  if (outcome != MirrorReport::Outcome::kDone) files_.broke_off(run);
   run.report.outcome = outcome;
   run.report.detail = detail;
   if (machine(run.source).life == run.source_life) deliver(run.source, run.report);
@@ -135,21 +256,31 @@ void World::end_transfer(uint64_t number, MirrorReport::Outcome outcome, const s
 void World::stop_receivers(NodeId target, ServiceId service) {
   std::vector<uint64_t> ended;
   for (const auto& [number, run] : transfers_) {
-    if (run.target == target && run.order.service == service) ended.push_back(number);
+    const bool here = run.answered || !stragglers_;  // a question that is on its way has no receiver yet
+    if (run.target == target && run.order.service == service && here) ended.push_back(number);
   }
   for (const uint64_t number : ended) {
     const Transfer run = std::move(transfers_.at(number));
     transfers_.erase(number);
+    files_.broke_off(run);
     MirrorReport report = run.report;
     report.outcome = MirrorReport::Outcome::kFailed;
     report.detail = "the target ended it";
     if (machine(run.source).life == run.source_life) deliver_after(run.source, Network::kHop, report);
+  }
+  for (auto at = streams_.begin(); at != streams_.end();) {
+    const auto stream = at++;
+    if (stream->second.run.target == target && stream->second.run.order.service == service)
+      end_stream(stream->first, MirrorReport::Outcome::kFailed, "the target ended it");
   }
 }
 
 void World::cancel_mirrors(NodeId source, ServiceId service) {
   std::erase_if(transfers_, [&](const auto& item) {
     return item.second.source == source && item.second.order.service == service;
+  });
+  std::erase_if(streams_, [&](const auto& item) {
+    return item.second.run.source == source && item.second.run.order.service == service;
   });
 }
 

@@ -268,7 +268,10 @@ class Loader {
       v = T(in_.signed_number());
     } else if constexpr (IsOptional<T>::value) {
       v.reset();
-      if (in_.flag()) get(v.emplace());
+      if (!in_.flag()) return;
+      typename T::value_type value{};  // no emplace(): clang 14 does not see a nested class's constructor in time
+      get(value);
+      v.emplace(std::move(value));
     } else if constexpr (IsMap<T>::value) {
       v.clear();
       for (size_t left = in_.count(kMaxCount); left > 0 && !in_.bad(); --left) {

@@ -32,6 +32,7 @@ namespace clusterd {
   X(kLoopVeryLate, "own-loop-later-than-half-a-lease")                           \
   X(kLeaseInherited, "lease-inherited-from-predecessor")                         \
   X(kPromiseAskedOnInherited, "promise-asked-for-the-inherited-lease")           \
+  X(kSignOfLife, "datagram-of-a-daemon-not-yet-proven-is-a-sign-of-life")        \
   X(kHeartbeatNotFromPeer, "heartbeat-not-from-the-peer-ignored")                \
   X(kHeartbeatUnknownLink, "heartbeat-on-unknown-link-ignored")                  \
   X(kHeartbeatWrongTables, "heartbeat-with-other-tables-ignored")                \
@@ -44,6 +45,9 @@ namespace clusterd {
   X(kProbeAnswerIgnored, "probe-answer-from-the-future-ignored")                 \
   X(kNicDown, "nic-down")                                                        \
   X(kNicBack, "nic-up-again")                                                    \
+  X(kSpareLost, "spare-nic-without-carrier-under-a-service")                     \
+  X(kSpareBack, "spare-nic-has-carrier-again")                                   \
+  X(kSpareForgiven, "lost-spare-nic-forgiven-by-order")                          \
   X(kPersistFailed, "persist-failed")                                            \
   X(kPersistWorksAgain, "persist-works-again")                                   \
   X(kReportOfUnknown, "report-of-unknown-part-ignored")                          \
@@ -52,9 +56,35 @@ namespace clusterd {
   X(kWindowLengthened, "window-lengthened-by-lateness")                          \
   X(kHeldBackByPromise, "takeover-held-back-by-promise")                         \
   X(kNoTakeoverConfig, "no-takeover-configurations-differ")                      \
+  X(kNoTakeoverHoldsBack, "no-takeover-while-a-configuration-is-not-settled")    \
   X(kNoTakeoverDamped, "no-takeover-moves-stopped")                              \
   X(kNoTakeoverNoHosts, "no-takeover-without-reference-hosts")                   \
+  X(kNoTakeoverDiskRefuses, "no-takeover-while-the-disk-refuses")                \
+  X(kNoTakeoverNothingCounted, "no-takeover-while-no-host-counts")               \
   X(kNoTakeoverHostsMissing, "no-takeover-hosts-do-not-answer")                  \
+  X(kNoTakeoverUnproven, "no-takeover-peer-sends-but-is-not-proven")             \
+  /* fencing and the watchdog */                                                 \
+  X(kFenceUnanswered, "fence-agent-did-not-answer")                              \
+  X(kFenceNotNeeded, "fence-not-needed-after-its-delay")                         \
+  X(kFenceConfirmationOld, "fence-confirmation-too-old")                         \
+  X(kFenceTriedAgain, "fence-tried-again")                                       \
+  X(kFenceReportUnawaited, "fence-report-nobody-waits-for-ignored")              \
+  X(kFenceConfirmed, "fence-confirmed")                                          \
+  X(kFenceNotVerified, "fence-off-but-status-does-not-say-so")                   \
+  X(kFenceFailed, "fence-failed")                                                \
+  X(kFenceNotAfterBoot, "no-fence-before-the-peer-was-heard-after-a-boot")       \
+  X(kFenceLied, "fenced-peer-heard-as-if-nothing-had-happened")                  \
+  X(kFenceEndsWithHearing, "fence-confirmation-ends-peer-heard")                 \
+  X(kPeerWatchdogFired, "peer-watchdog-must-have-fired")                         \
+  X(kEffectsOnlyHere, "just-active-here-so-nowhere-else")                        \
+  X(kNoTakeoverEffects, "no-takeover-effects-may-go-on")                         \
+  X(kWatchdogArmed, "watchdog-armed")                                            \
+  X(kWatchdogNotArmed, "watchdog-not-armed")                                     \
+  X(kWatchdogPetFailed, "watchdog-pet-failed")                                   \
+  X(kWatchdogStarved, "watchdog-not-petted-units-still-run")                     \
+  X(kWatchdogPettedAgain, "watchdog-petted-again")                               \
+  X(kWatchdogDisarmed, "watchdog-disarmed-at-the-end")                           \
+  X(kWatchdogLeftArmed, "watchdog-left-armed-at-the-end")                        \
   X(kLinkLost, "link-lost")                                                      \
   X(kLinkBack, "link-back")                                                      \
   X(kLinkDeadFromStart, "link-dead-from-the-start")                              \
@@ -73,6 +103,7 @@ namespace clusterd {
   X(kRestartServingNothing, "restart-while-serving-nothing")                     \
   /* node: sending */                                                            \
   X(kEvidenceLate, "evidence-late-probes-go-fast")                               \
+  X(kAnswerLate, "answer-late-probes-go-fast")                                   \
   X(kGateOfForced, "gate-held-open-by-force")                                    \
   X(kGateUnchangedLeaseOver, "gate-not-set-lease-over")                          \
   X(kPersistRetried, "persist-retried")                                          \
@@ -94,12 +125,15 @@ namespace clusterd {
   X(kMoveBrokenOff, "ordered-move-broken-off")                                   \
   X(kForceRefused, "force-refused")                                              \
   X(kRestartTwice, "restart-ordered-twice")                                      \
+  X(kHoldsBack, "takeovers-held-back-for-a-configuration")                       \
+  X(kHoldsBackNoMore, "takeovers-possible-again-configuration-settled")          \
   X(kShutdownCalledOff, "shutdown-called-off")                                   \
   X(kDivergenceAccepted, "divergence-accepted")                                  \
   X(kMirrorOrderRefused, "mirror-order-refused-not-active")                      \
   /* reference hosts */                                                          \
   X(kProbeOvertaken, "probe-answer-that-was-overtaken-ignored")                  \
   X(kProbeRunBroken, "run-of-answers-broken-by-a-gap")                           \
+  X(kAnswerFromBeforeLeaseOver, "answer-from-before-the-lease-was-over-ignored") \
   X(kHostLeavesActive, "host-leaves-active-set")                                 \
   X(kLastHostOfActiveKept, "last-host-of-active-set-kept")                       \
   X(kHostLeaving, "host-about-to-leave-standby-set")                             \
@@ -115,6 +149,7 @@ namespace clusterd {
   X(kStartsBlocked, "starts-with-a-blocked-service")                             \
   X(kGoesOnAtLease, "goes-on-within-the-predecessor's-lease")                    \
   X(kClaimFoundAtStart, "claimed-epoch-found-at-start")                          \
+  X(kOwnEpochRemembered, "epoch-of-a-predecessor-learnt-from-the-peer")          \
   X(kStartsSuspended, "starts-suspended")                                        \
   X(kForcedHeardAgain, "forced-service-rests-on-evidence-again")                 \
   X(kLeaseLost, "lease-lost")                                                    \
@@ -160,6 +195,7 @@ namespace clusterd {
   X(kNoTakeoverLocked, "no-takeover-locked")                                     \
   X(kNoTakeoverBlocked, "no-takeover-failed-here-before")                        \
   X(kNoTakeoverNicDown, "no-takeover-own-nic-down")                              \
+  X(kNoTakeoverUnwatched, "no-takeover-own-watchdog-not-armed")                  \
   X(kNoTakeoverIncomplete, "no-takeover-files-incomplete")                       \
   X(kShutdownWhileStarting, "shutdown-while-starting")                           \
   X(kShutdownAlone, "shutdown-nobody-takes-it")                                  \
@@ -195,6 +231,8 @@ namespace clusterd {
   X(kReleaseUnacknowledged, "release-before-own-withdrawal-was-acknowledged")    \
   X(kReleaseStale, "release-that-waited-in-a-queue")                             \
   X(kResumeUnacknowledged, "resume-not-acknowledged-yet")                        \
+  X(kResumeStale, "resume-acknowledged-long-ago")                                \
+  X(kResumeAwaitsUnitsOfPeer, "resume-awaits-the-end-of-the-peers-units")        \
   X(kResumePeerHolds, "resume-refused-peer-holds-it")                            \
   X(kCandidatesEqual, "both-candidates-equal-by-preference")                     \
   X(kCandidateByReach, "candidate-by-reach")                                     \
@@ -205,6 +243,23 @@ namespace clusterd {
   X(kReceiveRefusedActive, "mirror-run-refused-not-standby")                     \
   X(kReceiveRefusedEpoch, "mirror-run-refused-older-epoch")                      \
   X(kReceiveRefusedUnsaid, "mirror-run-refused-peer-does-not-claim-it")          \
+  /* service relations */                                                        \
+  X(kAwaitsForerunner, "start-awaits-a-forerunner")                              \
+  X(kForerunnerAtPeer, "forerunner-is-active-on-the-peer")                       \
+  X(kWaitsWithoutRight, "waits-because-this-node-may-not-serve")                 \
+  X(kWaitingHandsOver, "handed-over-before-it-was-started")                      \
+  X(kStepsAside, "stops-for-a-while-for-its-forerunner")                         \
+  X(kAwaitsFollower, "stop-awaits-a-follower")                                   \
+  X(kCompanionCannotGo, "stays-because-a-companion-cannot-go")                   \
+  X(kHandoverAlong, "handover-along-with-a-companion")                           \
+  X(kAwaitsCompanion, "release-awaits-a-companion")                              \
+  X(kCompanionStays, "release-given-up-a-companion-stays")                       \
+  X(kGroupSplit, "group-on-both-nodes")                                          \
+  X(kHandoverJoins, "handover-joins-the-group")                                  \
+  X(kMoveRefusedForCompanion, "move-refused-for-a-companion")                    \
+  X(kHandoverSpreads, "handover-spreads")                                        \
+  X(kOtherOneSpreads, "the-other-one-spreads")                                   \
+  X(kCandidateByRelation, "candidate-by-relation")                               \
   /* members */                                                                  \
   X(kAddressAddFailed, "address-could-not-be-added")                             \
   X(kAddressPutBack, "address-put-back")                                         \
@@ -215,12 +270,16 @@ namespace clusterd {
   X(kCheckFailed, "check-failed-too-often")                                      \
   X(kCheckInGrace, "check-failed-within-grace")                                  \
   X(kCheckGoodAgain, "check-good-again")                                         \
+  X(kStandbyLacks, "standby-could-not-run-it-as-it-is")                          \
+  X(kStandbyLacksNothing, "standby-has-what-it-needs-again")                     \
   X(kKillEscalated, "stop-escalated-to-kill")                                    \
   X(kKillFailed, "kill-failed")                                                  \
   X(kStopTimedOut, "stop-timed-out")                                             \
   X(kRestartStopFailed, "restart-found-a-unit-that-does-not-stop")               \
   X(kBudgetUsedUp, "restart-budget-used-up")                                     \
   X(kRestartWithinBudget, "restart-within-budget")                               \
+  X(kNoUseHere, "start-is-no-use-here")                                          \
+  X(kNoUseAnywhere, "start-is-no-use-on-either-node")                            \
   X(kStopDuringRestart, "stop-during-a-restart")                                 \
   X(kLateStopAfterFailure, "unit-ended-after-its-stop-had-failed")               \
   X(kHotUnitCrashed, "hot-unit-crashed-on-standby")                              \
@@ -229,12 +288,19 @@ namespace clusterd {
   X(kForgivenAfterFailure, "members-forgiven-after-failure")                     \
   /* mirror rules */                                                             \
   X(kHaltRestored, "halt-restored-after-restart")                                \
+  X(kHaltedNotFlushed, "halted-mirror-not-flushed")                              \
   X(kHaltsForgotten, "halts-forgotten-files-replaced")                           \
   X(kMirrorsCancelled, "mirror-runs-cancelled")                                  \
   X(kMirrorReportStale, "mirror-report-of-another-run-ignored")                  \
+  X(kMirrorStreamBroke, "live-mirror-stream-broke")                              \
   X(kMirrorRetry, "mirror-retry-put-off")                                        \
   X(kPeerDoesNotReceive, "mirror-waits-peer-does-not-receive")                   \
   X(kHaltConfirmed, "halt-confirmed")                                            \
+  /* guard rules */                                                              \
+  X(kGuardSetAgain, "guard-set-again-after-it-was-lifted")                       \
+  X(kGuardReportStale, "guard-report-of-an-order-taken-back-ignored")            \
+  X(kGuardFailed, "guard-failed")                                                \
+  X(kGuardEvaded, "guard-evaded-by-who-was-there-before")                        \
   /* mirror core */                                                              \
   X(kHaltRootProblem, "halt-root-has-a-problem")                                 \
   X(kHaltRootMissing, "halt-root-missing")                                       \

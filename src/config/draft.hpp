@@ -24,15 +24,22 @@ struct ClusterDraft {
   // checked, so that one mistake gives one message.
   bool nodes_known = false;
   bool networks_known = false;
+  bool services_known = true;                       // every file of a service could be parsed
+  Place watchdog;                                   // of its timeout, or its table
+  std::array<std::optional<Place>, kNodes> fences;  // per node: of its table
+  std::array<bool, kNodes> delay_given{};           // per node: its fence has a delay of its own
 };
 
 struct ServiceDraft {
   ServiceConfig config;
-  Place place;                            // of the file
-  std::vector<Place> addresses;           // per address
-  Place mac;                              // of mac_address, or mac, or the file
-  std::vector<Place> units;               // per unit
-  std::vector<std::vector<Place>> paths;  // per mirror, per path
+  Place place;                                // of the file
+  std::vector<Place> addresses;               // per address
+  Place effects;                              // of effects, or the file
+  Place prefer;                               // of prefer, or the file
+  std::vector<Text> with, apart_from, after;  // names of services
+  Place mac;                                  // of mac_address, or mac, or the file
+  std::vector<Place> units;                   // per unit
+  std::vector<std::vector<Place>> paths;      // per mirror, per path
 };
 
 // Where clusterd keeps its state unless told otherwise; no mirror may touch it.
@@ -51,6 +58,11 @@ void read_reference_hosts(const std::vector<Text>& texts, ClusterDraft& draft, P
 void read_timing(const Value* timing, const std::optional<Text>& profile, ClusterDraft& draft,
                  Problems& problems);
 
+void read_watchdog(const Value& table, ClusterDraft& draft, Problems& problems);
+void read_fences(const Value& table, ClusterDraft& draft, Problems& problems);
+// What only the whole configuration can show of watchdog, fences and effects.
+void check_fencing(ClusterDraft& cluster, const std::vector<ServiceDraft>& services, Problems& problems);
+
 [[nodiscard]] RecordConfig read_record(const Value& value, Problems& problems);
 
 void read_service(const Value& root, const std::string& name, const ClusterDraft& cluster,
@@ -58,11 +70,20 @@ void read_service(const Value& root, const std::string& name, const ClusterDraft
 // The parts of read_service.
 void read_units(const Value& units, ServiceDraft& draft, Problems& problems);
 void read_checks(const Value& checks, ServiceDraft& draft, Problems& problems);
+// The keys of a unit that has `ocf`.
+void read_ocf(Section& section, UnitConfig& unit, Problems& problems);
+// The value of one parameter of an agent as text, or nullopt with the problem reported.
+[[nodiscard]] std::optional<std::string> agent_parameter(const Entry& entry, const std::string& section,
+                                                         Problems& problems);
 void read_mirrors(const Value& mirrors, ServiceDraft& draft, Problems& problems);
 
 // Sets config.services from the drafts, and checks what concerns more than one file.
 void check_across(ClusterDraft& cluster, const std::vector<ServiceDraft>& services, Problems& problems);
 void check_mirror_paths(const std::vector<ServiceDraft>& services, Problems& problems);
+
+// Sets the relations of the services, which are those of the drafts, and checks them.
+void check_relations(std::vector<ServiceConfig>& services, const std::vector<ServiceDraft>& drafts,
+                     Problems& problems);
 
 // Fills in hash and hashed_lines.
 void fingerprint(Config& config);

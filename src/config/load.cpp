@@ -170,7 +170,10 @@ tl::expected<Config, std::vector<ConfigProblem>> understand(const ConfigTexts& t
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {
     const auto tree = read_tree(texts, dir, kServices + name + kSuffix, problems);
-    if (tree) config::read_service(*tree, name, cluster, services.emplace_back(), problems);
+    if (tree)
+      config::read_service(*tree, name, cluster, services.emplace_back(), problems);
+    else
+      cluster.services_known = false;
   }
   config::check_across(cluster, services, problems);
   if (warnings != nullptr) *warnings = problems.take_warnings();

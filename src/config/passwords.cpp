@@ -7,6 +7,8 @@ namespace clusterd {
 
 namespace {
 
+constexpr size_t kLeastToFind = 4;
+
 bool is_key_char(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-'; }
 
 // Where the text in quotes that begins at `at` ends; npos if it does not.
@@ -24,6 +26,8 @@ size_t end_of_text(const std::string& text, size_t at) {
   return std::string::npos;
 }
 
+}  // namespace
+
 bool may_be_password(std::string key) {
   for (char& c : key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (key == "secret") return false;  // the path of a file
@@ -33,7 +37,16 @@ bool may_be_password(std::string key) {
   return false;
 }
 
-}  // namespace
+std::string hide_passwords(const std::map<std::string, std::string>& parameters, std::string text) {
+  for (const auto& [name, value] : parameters) {
+    if (value.empty() || !may_be_password(name)) continue;
+    if (value.size() < kLeastToFind && text.find(value) != std::string::npos)
+      return "(its output is not shown: it may hold a password)";
+    for (size_t at = text.find(value); at != std::string::npos; at = text.find(value, at + 3))
+      text.replace(at, value.size(), "***");
+  }
+  return text;
+}
 
 std::string without_passwords(const std::string& text) {
   std::string out;

@@ -77,6 +77,12 @@ void read_ssh(const Value& table, Config& config, Problems& problems) {
   section.finish();
 }
 
+void read_mirror_port(const Value& table, Config& config, Problems& problems) {
+  Section section(table, "[mirror]", problems);
+  section.number("port", config.mirror_port, 1, 65535);
+  section.finish();
+}
+
 void read_cluster_name(Section& section, Config& config, Problems& problems) {
   const auto text = section.required_text("name", "office");
   if (!text) return;
@@ -106,6 +112,9 @@ void read_cluster(const Value& root, const std::string& dir, ClusterDraft& draft
   // Nodes first: the reference hosts are checked against their networks.
   if (node != nullptr) read_nodes(*node, draft, problems);
 
+  if (const Value* watchdog = file.table("watchdog")) read_watchdog(*watchdog, draft, problems);
+  if (const Value* fence = file.table("fence")) read_fences(*fence, draft, problems);
+
   config.secret_file = dir + "/secret.key";
   std::optional<Text> profile;
   if (cluster != nullptr) {
@@ -119,7 +128,8 @@ void read_cluster(const Value& root, const std::string& dir, ClusterDraft& draft
     section.number("port", config.port, 1, 65535);
     read_path(section, "secret", config.secret_file, problems);
     section.finish();
-    if (config.hosts.empty() && !section.has("reference_hosts"))
+    const bool fences = draft.fences.at(0) || draft.fences.at(1);
+    if (config.hosts.empty() && !section.has("reference_hosts") && !fences)
       problems.warning(section.place(), "there is no reference host: no node will ever take over by itself",
                        "add reference_hosts = [\"ADDRESS OF THE ROUTER\"] to [cluster]");
   }
@@ -127,6 +137,7 @@ void read_cluster(const Value& root, const std::string& dir, ClusterDraft& draft
   if (const Value* notify = file.table("notify")) read_notify(*notify, config, problems);
   if (const Value* hooks = file.table("hooks")) read_hooks(*hooks, config, problems);
   if (const Value* ssh = file.table("ssh")) read_ssh(*ssh, config, problems);
+  if (const Value* mirror = file.table("mirror")) read_mirror_port(*mirror, config, problems);
   if (const Value* record = file.find("record")) static_cast<void>(read_record(*record, problems));
   file.finish();
 }

@@ -88,19 +88,31 @@ bool is_target(std::string_view text) {
   return plain && path.size() > 1 && path.back() == '/' && is_plain_path(path);
 }
 
+// What belongs to rsync alone. A key that would do nothing is an error, as an unknown one is.
+void refuse_for_live(const Section& section, Problems& problems) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kReasons{
+      {{"via", "a live mirror does not go by rsync"},
+       {"to", "a live mirror goes to the peer alone"},
+       {"whole_file", "a live mirror decides by itself what it sends of a file"},
+       {"compress", "a live mirror compresses by itself where that pays"}}};
+  for (const auto& [key, reason] : kReasons) {
+    if (section.has(key))
+      problems.error(section.place(key), std::string(reason),
+                     fmt::format("remove {}, or write mode = \"interval\"", key));
+  }
+}
+
 void read_manner(Section& section, MirrorConfig& mirror, Problems& problems) {
-  if (const auto mode = section.text("mode"); mode && mode->value != "interval") {
-    if (mode->value == "live")
-      problems.error(mode->place, "mode = \"live\" is not available yet",
-                     "write mode = \"interval\" and every = \"1min\", or as often as needed");
-    else
-      problems.error(mode->place, fmt::format("mode cannot be \"{:.60}\"", mode->value),
-                     "write mode = \"interval\"");
+  section.choice("mode", mirror.live, {{"interval", false}, {"live", true}});
+  if (mirror.live) {
+    refuse_for_live(section, problems);
+    mirror.every = hours(1);
   }
   if (const auto via = section.text("via"); via && via->value != "rsync")
     problems.error(via->place, fmt::format("via cannot be \"{:.60}\"", via->value), "write via = \"rsync\"");
   section.duration("every", mirror.every, seconds(1), hours(24 * 30));
   section.flag("delete", mirror.remove);
+  section.flag("guard", mirror.guard);
   section.flag("whole_file", mirror.whole_file);
   section.flag("compress", mirror.compress);
   section.bandwidth("bandwidth", mirror.bandwidth);
@@ -110,6 +122,15 @@ void read_manner(Section& section, MirrorConfig& mirror, Problems& problems) {
     backups.size("max", mirror.max_backups);
     backups.finish();
   }
+  if (const Value* table = section.table("scrub")) {
+    if (!mirror.live)
+      problems.error(table->place, "only the contents of live mirrors are scrubbed",
+                     "remove scrub, or write mode = \"live\"");
+    Section scrub(*table, "scrub", problems);
+    scrub.duration("every", mirror.scrub_every, hours(1), hours(24 * 365));
+    scrub.bandwidth("rate", mirror.scrub_rate);
+    scrub.finish();
+  }
   if (const auto to = section.text("to")) {
     if (is_target(to->value))
       mirror.to = to->value;
@@ -117,6 +138,22 @@ void read_manner(Section& section, MirrorConfig& mirror, Problems& problems) {
       problems.error(
           to->place, fmt::format("to is no target: \"{:.120}\"", to->value),
           "write to = \"user@host:/path/\"; the path is absolute, without blanks, and ends with \"/\"");
+  }
+}
+
+// A mount on a single file would keep it from being replaced, by the mirror as well.
+void check_guard(const Section& section, const MirrorConfig& mirror, const std::vector<Place>& places,
+                 Problems& problems) {
+  if (!mirror.guard) return;
+  if (mirror.to)
+    return problems.error(section.place("guard"),
+                          "guard is for mirrors to the peer, and this one goes elsewhere",
+                          "remove guard, or remove to");
+  for (size_t i = 0; i < mirror.paths.size(); ++i) {
+    if (mirror.paths[i].back() == '/') continue;
+    problems.error(places[i], fmt::format("{} cannot be guarded: only directories can", mirror.paths[i]),
+                   "write a directory with \"/\" at its end; put a single file into a [[mirror]] of its own, "
+                   "without guard");
   }
 }
 
@@ -145,6 +182,7 @@ void read_mirrors(const Value& mirrors, ServiceDraft& draft, Problems& problems)
     for (const Text& text : section.texts("exclude", kMaxExcludesPerMirror))
       mirror.exclude.push_back(text.value);
     read_manner(section, mirror, problems);
+    check_guard(section, mirror, places, problems);
     section.finish();
     const auto& known = draft.config.mirrors;
     if (std::any_of(known.begin(), known.end(), [&](const MirrorConfig& m) { return m.name == mirror.name; }))

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "config/draft.hpp"
+#include "config/unit_kinds.hpp"
 
 namespace clusterd::config {
 
@@ -115,6 +116,27 @@ void read_mac(Section& section, const ClusterDraft& cluster, ServiceDraft& draft
   }
 }
 
+// `instances` says why, `effects` says what follows: one instance at most is the same as effects that two
+// nodes must not have at once (docs/decisions/0013).
+void read_effects(Section& section, ServiceDraft& draft, Problems& problems) {
+  ServiceConfig& service = draft.config;
+  section.choice("effects", service.effects, {{"address", Effects::kAddress}, {"node", Effects::kNode}});
+  draft.effects = section.has("effects") ? section.place("effects") : section.place("instances");
+  Effects instances = service.effects;
+  section.choice("instances", instances, {{"one", Effects::kNode}});
+  if (instances != service.effects && section.has("effects"))
+    problems.error(
+        draft.effects,
+        "effects = \"address\" lets the units of a silent node run on, instances = \"one\" does not",
+        "remove effects: instances = \"one\" means effects = \"node\"");
+  service.effects = instances;
+  if (service.hot && service.effects == Effects::kNode)
+    problems.error(draft.effects,
+                   fmt::format("{} says that the units must never run on both nodes, hot = true lets them",
+                               section.has("effects") ? "effects = \"node\"" : "instances = \"one\""),
+                   "remove one of the two");
+}
+
 void read_failback(Section& section, ServiceConfig& service, Problems& problems) {
   section.choice("failback", service.failback, {{"manual", Failback::kManual}, {"auto", Failback::kAuto}});
   section.duration("failback_after", service.failback_after, seconds(1), hours(24 * 7));
@@ -126,6 +148,33 @@ void read_failback(Section& section, ServiceConfig& service, Problems& problems)
     restarts.number("max", service.budget.restarts, 0, 100);
     restarts.duration("within", service.budget.within, seconds(1), hours(24));
     restarts.finish();
+  }
+}
+
+// Two nodes that mount a device at once destroy what is on it, and no gate prevents that.
+void check_mounts(const ServiceDraft& draft, Problems& problems) {
+  if (draft.config.effects == Effects::kNode) return;
+  for (size_t i = 0; i < draft.config.units.size(); ++i) {
+    const UnitConfig& unit = draft.config.units[i];
+    if (unit.kind == UnitConfig::Kind::kMount && mounts_a_device(unit.mount))
+      problems.error(
+          draft.units[i],
+          fmt::format("{} mounts {}, which both nodes could mount at once and destroy", unit.name,
+                      unit.mount.what),
+          "add effects = \"node\" to the service, with [watchdog] or [fence.NODE] in cluster.toml; a disk "
+          "that each node has of its own belongs into /etc/fstab");
+    const auto& told = unit.ocf.parameters;
+    const auto device = told.find("device");
+    if (unit.kind != UnitConfig::Kind::kOcf || unit.ocf.type != "Filesystem" || device == told.end())
+      continue;
+    const auto type = told.find("fstype"), options = told.find("options");
+    const MountConfig mount{device->second, "", type == told.end() ? "" : type->second,
+                            options == told.end() ? "" : options->second};
+    if (mounts_a_device(mount))
+      problems.warning(draft.units[i],
+                       fmt::format("{} mounts {}, which both nodes could mount at once and destroy",
+                                   unit.name, mount.what),
+                       "add effects = \"node\" to the service, unless each node has the device of its own");
   }
 }
 
@@ -146,10 +195,13 @@ void check_substance(const ServiceDraft& draft, Section& section, Problems& prob
         "the service has no address, so the gate cannot silence it: only stopping its units ends it",
         "add addresses, unless the service is used on its own node only");
   for (const CheckConfig& check : service.checks) {
-    if (check.kind != CheckConfig::Kind::kTcp || check.address || addresses) continue;
+    const bool tcp = check.kind == CheckConfig::Kind::kTcp;
+    const bool asks = tcp || check.kind == CheckConfig::Kind::kHttp || check.kind == CheckConfig::Kind::kDns;
+    if (!asks || check.address || addresses) continue;
     problems.error(section.place("checks"),
                    fmt::format("the check {} needs an address, and the service has none", check.text),
-                   fmt::format("write tcp = \"127.0.0.1:{}\", or give the service an address", check.port));
+                   fmt::format("write {} = \"127.0.0.1:{}\", or give the service an address",
+                               tcp ? "tcp" : "address", check.port));
   }
 }
 
@@ -168,6 +220,10 @@ void read_service(const Value& root, const std::string& name, const ClusterDraft
   table.place = draft.place;
   Section section(table, "services/" + name + ".toml", problems);
   read_prefer(section, cluster, service, problems);
+  draft.prefer = section.place("prefer");
+  draft.with = section.texts("with", kMaxServices);
+  draft.apart_from = section.texts("apart_from", kMaxServices);
+  draft.after = section.texts("after", kMaxServices);
   read_link(section, cluster, service, problems);
   read_addresses(section, cluster, draft, problems);
   read_mac(section, cluster, draft, problems);
@@ -175,6 +231,8 @@ void read_service(const Value& root, const std::string& name, const ClusterDraft
   if (const Value* checks = section.list("checks", kMaxChecksPerService))
     read_checks(*checks, draft, problems);
   section.flag("hot", service.hot);
+  read_effects(section, draft, problems);
+  check_mounts(draft, problems);
   read_failback(section, service, problems);
   if (const Value* mirrors = section.list("mirror", kMaxMirrorsPerService))
     read_mirrors(*mirrors, draft, problems);

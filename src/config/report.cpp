@@ -76,8 +76,40 @@ void add_relay(const Config& config, std::string& out) {
   }
 }
 
+// The bound of S13, and what it is made of.
+void add_effects(const Config& config, std::string& out) {
+  const Duration stop = effects_stop_limit(config.services);
+  std::string names;
+  for (const ServiceConfig& service : config.services)
+    if (service.effects == Effects::kNode) names += (names.empty() ? "" : ", ") + service.name;
+  if (names.empty()) return;
+  out += fmt::format("Effects of the node (S13): {}.\n", names);
+  if (config.watchdog) {
+    const Duration bound = effects_bound(config.timing, stop, config.watchdog->timeout);
+    const double rho = config.timing.clock_error;
+    out += fmt::format(
+        "  Watchdog: E = {:g}·((L + S + 0.5 s)/{:g} + 2·1.05·T) + 1 s = {:.1f} s, with S = {:g} s for the "
+        "units "
+        "to stop\n  and T = {:g} s. So long after its last sign of life a silent node is known to run none "
+        "of "
+        "them.\n",
+        1 + rho, 1 - rho, to_seconds(bound), to_seconds(stop), to_seconds(config.watchdog->timeout));
+  }
+  for (size_t n = 0; n < kNodes; ++n) {
+    if (const auto& fence = config.fences.at(n))
+      out += fmt::format("  Fence of {}: {}, then its status, each within {}.\n", config.nodes.at(n).name,
+                         fence->agent, config::duration_text(fence->timeout));
+  }
+  if (!config.watchdog && !config.fences[0] && !config.fences[1])
+    out += "  Neither watchdog nor fence: never taken over by itself after silence.\n";
+}
+
 void add_mode(const Config& config, std::string& out) {
-  if (config.hosts.empty())
+  if (config.hosts.empty() && config.fences[0] && config.fences[1])
+    out +=
+        "Third source of information: the fences. A silent peer is switched off before anything is taken "
+        "over.\n";
+  else if (config.hosts.empty())
     out +=
         "Third source of information: a human. No node takes over by itself; use `clusterctl start --force`, "
         "after "
@@ -94,6 +126,7 @@ std::string timing_report(const Config& config) {
   add_hosts(config, out);
   add_relay(config, out);
   add_mode(config, out);
+  add_effects(config, out);
   return out;
 }
 

@@ -56,6 +56,18 @@ struct SetGate {
   Instant deadline;
 };
 
+enum class WatchdogOrder : uint8_t {
+  kArm,     // open the device, which starts it; answers with WatchdogReport
+  kPet,     // an order that is carried out late is not carried out at all (kPetLate in core/timing.hpp)
+  kDisarm,  // stop it: nothing runs here any more that has to be ended
+};
+
+// Switch the peer off by its fence agent, then ask for its status; answers with FenceReport.
+struct FenceOrder {
+  uint64_t order = 0;
+  NodeId node;
+};
+
 struct MirrorOrder {
   ServiceId service;
   MirrorId mirror;
@@ -92,6 +104,7 @@ struct Reply {
   uint64_t command = 0;
   bool ok = true;
   std::string text;
+  bool permits_only = false;  // a permission, which must not outlive its moment: not held until the disk is
 };
 
 struct Actions {
@@ -101,6 +114,7 @@ struct Actions {
   // 2. shut and stop
   std::vector<ServiceId> shut_gates;
   std::vector<ServiceId> stop_receivers;  // kill whatever the peer's mirror runs are writing here (S8)
+  std::vector<ServiceId> lift_guards;     // the service's mirrored folders are writable for everybody again
   std::vector<ServiceId> cancel_mirrors;  // end this node's own mirror runs of the service
   std::vector<ServiceId> stop_checks;
   std::vector<StopUnit> stop_units;
@@ -111,11 +125,14 @@ struct Actions {
   std::vector<ProbeAddress> address_probes;
   // 4. and 5. renew, open and start
   std::vector<SetGate> set_gates;  // for renewed and newly opened gates alike
+  std::optional<WatchdogOrder> watchdog;
+  std::optional<FenceOrder> fence;
   std::vector<ServiceId> add_addresses;
   std::vector<ServiceId> announce;  // gratuitous ARP and unsolicited NA, as a short burst
   std::vector<StartUnit> start_units;
   std::vector<ServiceId> start_checks;
   std::vector<MirrorOrder> mirror_orders;
+  std::vector<ServiceId> set_guards;  // … are read-only from now on, but for the mirror
   // 6. tell
   std::vector<LogLine> log;
   std::vector<Decision> decisions;

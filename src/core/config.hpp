@@ -77,28 +77,68 @@ enum class MacMode : uint8_t {
   kNone,       // the addresses go on the service NIC; only announcements tell the neighbours
 };
 
+// A resource agent (API 1.0 and 1.1 of the Open Cluster Framework) and what it is told.
+struct OcfConfig {
+  std::string provider, type;  // "heartbeat", "Dummy": /usr/lib/ocf/resource.d/heartbeat/Dummy
+  std::map<std::string, std::string> parameters;  // may hold passwords: never shown
+  Duration monitor_every = std::chrono::seconds(10);
+  Duration monitor_timeout = std::chrono::seconds(20);
+  unsigned monitor_depth = 0;  // OCF_CHECK_LEVEL
+
+  [[nodiscard]] std::string text() const { return "ocf:" + provider + ":" + type; }
+};
+
+// A file system that is mounted where the service is active.
+struct MountConfig {
+  std::string what, where, type;  // an empty type: mount(8) finds it out
+  std::string options;            // as in /etc/fstab; empty = none
+};
+
 // One member of a service that is started and stopped.
 struct UnitConfig {
   enum class Kind : uint8_t {
     kSystemd,  // `name` is the systemd unit
     kCommand,  // start / stop / status commands; a pid file makes a crash an event
     kRun,      // one command that stays in the foreground
+    kOcf,      // a resource agent
+    kLsb,      // an init script: its three commands, as for kCommand
+    kMount,    // a file system
   };
   Kind kind = Kind::kSystemd;
   std::string name;
-  std::string start, stop, status;  // kCommand: shell commands; kRun: `start` is the command
+  std::string start, stop, status;  // kCommand, kLsb: shell commands; kRun: `start` is the command
   std::string pid_file;             // kCommand, optional
+  std::string script;               // kLsb: its path
+  OcfConfig ocf;                    // kOcf
+  MountConfig mount;                // kMount
   Duration start_timeout = std::chrono::seconds(30);
   Duration stop_timeout = std::chrono::seconds(30);
 };
 
 struct CheckConfig {
-  enum class Kind : uint8_t { kTcp, kCommand };
+  enum class Kind : uint8_t {
+    kTcp,      // a connection is made
+    kCommand,  // exit code 0
+    kHttp,     // an answer with the right status and body
+    kDns,      // a name server answers a question
+    kProcess,  // a process lives
+    kUnit,     // a systemd unit is active
+    kOcf,      // the agent of a unit of the service says so when it looks deeper
+  };
   Kind kind = Kind::kTcp;
   std::string text;   // as shown: "tcp 445", "command /usr/bin/…"
-  uint16_t port = 0;  // kTcp: port on the service's first address (or on `address`)
+  uint16_t port = 0;  // kTcp, kHttp, kDns: on the service's first address, or on `address`; 0: the usual one
   std::optional<IpAddress> address;
-  std::string command;  // kCommand: exit code 0 = good
+  std::string command;  // kCommand
+  // kHttp: the URL; kDns: the name that is asked for; kProcess: a program's name or the path of a pid file;
+  // kUnit: the systemd unit; kOcf: the name of the unit.
+  std::string target;
+  unsigned status_least = 200, status_most = 399;  // kHttp: good answers
+  std::string body;                                // kHttp: what the answer contains; empty = anything
+  bool verify = true;                              // kHttp: the certificate must be valid
+  std::string record = "A";                        // kDns: the type that is asked for
+  std::string answer;                              // kDns: one of the answers; empty = any
+  unsigned depth = 10;                             // kOcf: OCF_CHECK_LEVEL
   Duration every = std::chrono::seconds(2);
   Duration timeout = std::chrono::seconds(5);
   Duration grace = std::chrono::seconds(10);  // after a start, failures do not count yet
@@ -109,13 +149,17 @@ struct MirrorConfig {
   std::string name;                // unique within the service; "1", "2", … unless given
   std::vector<std::string> paths;  // absolute; a directory ends with "/"
   std::vector<std::string> exclude;
-  Duration every = std::chrono::minutes(5);
-  bool remove = true;       // delete at the target what vanished at the source
-  bool whole_file = false;  // save CPU: no deltas
+  bool live = false;   // follows every change (docs/mirror.md); otherwise rsync on a schedule
+  bool guard = false;  // on the standby its folders are read-only for everybody but the mirror
+  Duration every = std::chrono::minutes(5);  // live: between two compares for safety's sake
+  bool remove = true;                        // delete at the target what vanished at the source
+  bool whole_file = false;                   // save CPU: no deltas
   bool compress = false;
   uint64_t bandwidth = 0;  // bytes per second, 0 = no limit
   Duration keep_backups = std::chrono::hours(24 * 30);
-  uint64_t max_backups = 0;  // bytes, 0 = no limit
+  uint64_t max_backups = 0;                  // bytes, 0 = no limit
+  Duration scrub_every{};                    // live: contents are compared that often; 0 = only when told to
+  uint64_t scrub_rate = uint64_t{20} << 20;  // bytes per second, on each node
   // Other target than the peer (an off-site copy): "user@host:/path/". Never a source of a resync.
   std::optional<std::string> to;
 };
@@ -123,6 +167,12 @@ struct MirrorConfig {
 struct RestartBudget {
   unsigned restarts = 3;
   Duration within = std::chrono::minutes(10);
+};
+
+// What of a service's work is felt outside of its node.
+enum class Effects : uint8_t {
+  kAddress,  // only what leaves through its addresses: the gate silences it
+  kNode,     // more (mail that goes out, shared storage): its units must be known to have ended
 };
 
 enum class Failback : uint8_t { kManual, kAuto };
@@ -138,9 +188,15 @@ struct ServiceConfig {
   std::vector<CheckConfig> checks;
   std::vector<MirrorConfig> mirrors;
   bool hot = false;  // units run on both nodes; only the addresses move
+  Effects effects = Effects::kAddress;
   Failback failback = Failback::kManual;
-  Duration failback_after = std::chrono::seconds(30);  // kAuto: the peer must have been well for this long
+  // kAuto, and before a service leaves one that it is to be apart from: the peer must have been well for this
+  // long.
+  Duration failback_after = std::chrono::seconds(30);
   RestartBudget budget;
+  // Relations to other services, complete (core/relations.hpp): the rest of its group, which is on the same
+  // node; those that it should not share a node with; those that are active before it starts.
+  std::vector<ServiceId> with, apart_from, after;
 };
 
 struct NotifyConfig {
@@ -161,6 +217,22 @@ struct SshConfig {
   uint16_t port = 22;
 };
 
+// A watchdog device, the same on both nodes: it resets the machine that is not petted within its timeout.
+struct WatchdogConfig {
+  std::string device = "/dev/watchdog";
+  Duration timeout = std::chrono::seconds(10);
+  bool fake = false;  // a FIFO, for tests
+};
+
+// How one node is switched off by the other: a fence agent (stdin "name=value", as in the Debian package
+// fence-agents) and what it is told.
+struct FenceConfig {
+  std::string agent;                              // absolute path of the program
+  std::map<std::string, std::string> parameters;  // may hold passwords: never shown
+  Duration timeout = std::chrono::seconds(30);    // for each call of the agent; then it is killed
+  Duration delay{};                               // before this node is switched off
+};
+
 enum class Rejoin : uint8_t { kAuto, kManual };
 
 struct Config {
@@ -174,12 +246,15 @@ struct Config {
   bool relay = true;
   Rejoin rejoin = Rejoin::kAuto;
   unsigned max_takeovers_per_hour = 4;
-  uint16_t port = 7410;     // UDP, heartbeats
-  std::string secret_file;  // 32 bytes in hex
+  uint16_t port = 7410;         // UDP, heartbeats
+  uint16_t mirror_port = 7411;  // TCP, live mirrors
+  std::string secret_file;      // 32 bytes in hex
   NotifyConfig notify;
   HookConfig hooks;
   SshConfig ssh;
-  uint64_t hash = 0;  // over everything that both nodes must share (S12)
+  std::optional<WatchdogConfig> watchdog;
+  std::array<std::optional<FenceConfig>, kNodes> fences;  // per node: how that node is switched off
+  uint64_t hash = 0;                                      // over everything that both nodes must share (S12)
   // What the hash covers, one readable line per setting ("services/web.toml: mac = virtual"): exchanged and
   // compared when the hashes differ, so that an error can say which lines differ.
   std::vector<std::string> hashed_lines;
@@ -187,6 +262,11 @@ struct Config {
   [[nodiscard]] NodeId peer() const { return NodeId(1 - self.at()); }
   [[nodiscard]] const NodeConfig& node(NodeId id) const { return nodes.at(id.at()); }
   [[nodiscard]] const ServiceConfig& service(ServiceId id) const { return services.at(id.at()); }
+  // How the peer is switched off; nullptr: not at all.
+  [[nodiscard]] const FenceConfig* peer_fence() const {
+    const auto& fence = fences.at(peer().at());
+    return fence ? &*fence : nullptr;
+  }
   [[nodiscard]] const LinkConfig& link(LinkId id) const { return links.at(id.at()); }
   [[nodiscard]] const HostConfig& host(HostId id) const { return hosts.at(id.at()); }
 };

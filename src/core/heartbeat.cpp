@@ -108,7 +108,8 @@ std::string_view shortened(std::string_view reason) {
 }
 
 void write_state(Writer& w, const Heartbeat& h) {
-  w.flags({h.locked, h.lock_peer, h.leaving, h.promise_wanted, h.promise_given, h.service_nic_up});
+  w.flags(
+      {h.locked, h.lock_peer, h.leaving, h.promise_wanted, h.promise_given, h.service_nic_up, h.watchdog});
   w.i64(h.promise.count());
   w.u8(h.links_up);
   w.u8(static_cast<uint8_t>(h.hosts.size()));
@@ -118,7 +119,7 @@ void write_state(Writer& w, const Heartbeat& h) {
   w.u8(static_cast<uint8_t>(h.services.size()));
   for (const ServiceReport& s : h.services) {
     w.u8(static_cast<uint8_t>(s.role));
-    w.flags({s.ready, s.peer_synced, s.diverged, s.blocked});
+    w.flags({s.ready, s.peer_synced, s.diverged, s.blocked, s.may_run, s.guarded});
     w.u64(s.epoch.value);
     w.u64(s.data_epoch.value);
   }
@@ -128,7 +129,8 @@ void write_state(Writer& w, const Heartbeat& h) {
 }
 
 void read_state(Reader& r, Heartbeat& h) {
-  r.flags({&h.locked, &h.lock_peer, &h.leaving, &h.promise_wanted, &h.promise_given, &h.service_nic_up});
+  r.flags({&h.locked, &h.lock_peer, &h.leaving, &h.promise_wanted, &h.promise_given, &h.service_nic_up,
+           &h.watchdog});
   h.promise = Duration(r.i64());
   h.links_up = r.u8();
   h.hosts.resize(r.limited(r.u8(), kMaxHosts));
@@ -138,7 +140,7 @@ void read_state(Reader& r, Heartbeat& h) {
   h.services.resize(r.limited(r.u8(), kMaxServices));
   for (ServiceReport& s : h.services) {
     s.role = static_cast<Role>(r.limited(r.u8(), kMaxRole));
-    r.flags({&s.ready, &s.peer_synced, &s.diverged, &s.blocked});
+    r.flags({&s.ready, &s.peer_synced, &s.diverged, &s.blocked, &s.may_run, &s.guarded});
     s.epoch.value = r.u64();
     s.data_epoch.value = r.u64();
   }

@@ -51,6 +51,8 @@ struct ServiceReport {
   bool peer_synced = false;  // as the active node: a complete mirror run of this epoch reached the peer
   bool diverged = false;
   bool blocked = false;  // failed here; do not hand it to this node
+  bool may_run = false;  // units that are felt beyond the addresses are not known to be down (S13)
+  bool guarded = false;  // as a standby: the mirrored folders that are to be read-only are
   bool operator==(const ServiceReport&) const = default;
 };
 
@@ -90,9 +92,13 @@ struct Heartbeat {
 
   uint8_t links_up = 0;                 // bit per LinkId: this node hears the peer there
   std::vector<CountedState> hosts;      // per HostId
-  bool service_nic_up = true;           // carrier on every NIC that services need
+  bool watchdog = false;                // armed: the sender is reset when it is not sane for its bound
+  bool service_nic_up = true;           // carrier on every NIC that services need, the spare one included
   std::vector<ServiceReport> services;  // per ServiceId
-  // Epochs from which one service's data descends, newest first; one service per heartbeat, in turn.
+  // Epochs from which one service's data descends, newest first; one service per heartbeat, in turn. With
+  // `kLacksTurn` instead: one number, with a bit for each ServiceId whose members the sender's machine could
+  // not run as it is (LackReport). A node that lacks nothing and never did has no such turn; a daemon that
+  // does not know of it takes it for a service that it does not have, and passes it over.
   uint16_t lineage_of = 0;
   std::vector<Epoch> lineage;  // at most kMaxLineage
   Request request;
@@ -102,6 +108,7 @@ struct Heartbeat {
 };
 
 inline constexpr size_t kMaxLineage = 16;
+inline constexpr uint16_t kLacksTurn = 0xffff;
 inline constexpr size_t kMaxHeartbeatBytes = 1100;
 
 [[nodiscard]] std::vector<uint8_t> encode(const Heartbeat& heartbeat);

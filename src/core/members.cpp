@@ -7,6 +7,7 @@
 #include "base/canary.hpp"
 #include "base/check.hpp"
 #include "base/mark.hpp"
+#include "core/timing.hpp"
 
 namespace clusterd {
 
@@ -38,6 +39,7 @@ void Members::start(Instant now, Actions& out) {
   if (state_ == State::kUp || state_ == State::kStarting) return;
   restarting_ = false;
   killing_ = false;
+  nowhere_ = false;
   trouble_.clear();
   state_ = State::kStarting;
   at_ = 0;
@@ -144,14 +146,28 @@ unsigned Members::restarts(Instant now) const {
 
 void Members::forgive() {
   restart_times_.clear();
+  nowhere_ = false;
   if (state_ == State::kStartFailed || state_ == State::kStopFailed) mark(Mark::kForgivenAfterFailure);
   if (state_ == State::kStartFailed) state_ = State::kUnknown;
   if (state_ == State::kStopFailed) state_ = State::kUnknown;
 }
 
-void Members::failed(Instant now, const std::string& what, Actions& out) {
+void Members::give_up(Actions& out) {
+  state_ = State::kStartFailed;
+  limit_ = kNever;
+  if (!check_good_.empty()) out.stop_checks.push_back(id_);
+}
+
+void Members::failed(Instant now, const std::string& what, Actions& out, UnitReport::Again again) {
   log(out, Severity::kWarning, what);
   trouble_ = what;
+  if (again != UnitReport::Again::kHere) {
+    nowhere_ = again == UnitReport::Again::kNowhere;
+    mark(nowhere_ ? Mark::kNoUseAnywhere : Mark::kNoUseHere);
+    trouble_ += nowhere_ ? " (trying again is no use on either node)" : " (trying again is no use here)";
+    restarting_ = false;
+    return give_up(out);
+  }
   while (!restart_times_.empty() && now - restart_times_.front() >= service().budget.within) {
     restart_times_.pop_front();
   }
@@ -159,10 +175,7 @@ void Members::failed(Instant now, const std::string& what, Actions& out) {
     mark(Mark::kBudgetUsedUp);
     trouble_ = fmt::format("{} ({} restarts within {:.0f} s did not help)", what, restart_times_.size(),
                            to_seconds(service().budget.within));
-    state_ = State::kStartFailed;
-    limit_ = kNever;
-    if (!check_good_.empty()) out.stop_checks.push_back(id_);
-    return;
+    return give_up(out);
   }
   mark(Mark::kRestartWithinBudget);
   restart_times_.push_back(now);
@@ -218,7 +231,7 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
     case Outcome::kStartFailed:
       if (state_ == State::kStarting && awaited) {
         mark(Mark::kUnitDidNotStart);
-        failed(now, fmt::format("{} did not start: {}", unit_name, event.detail), out);
+        failed(now, fmt::format("{} did not start: {}", unit_name, event.detail), out, event.again);
       } else if (state_ == State::kDown && service().hot) {
         mark(Mark::kHotUnitDidNotStart);
         log(out, Severity::kWarning,
@@ -237,7 +250,7 @@ void Members::on(Instant now, const UnitReport& event, Actions& out) {
       if (state_ == State::kUp || state_ == State::kStarting) {
         mark(Mark::kUnitCrashed);
         at_ = unit;
-        failed(now, fmt::format("{} crashed: {}", unit_name, event.detail), out);
+        failed(now, fmt::format("{} crashed: {}", unit_name, event.detail), out, event.again);
       } else if (state_ == State::kDown && service().hot) {
         mark(Mark::kHotUnitCrashed);
         log(out, Severity::kWarning, fmt::format("{} crashed on this standby: {}", unit_name, event.detail));

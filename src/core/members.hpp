@@ -45,9 +45,13 @@ class Members {
   [[nodiscard]] Instant next_deadline() const;
 
   [[nodiscard]] State state() const { return state_; }
+  // Something of it may run here: not verified as stopped, or not asked yet.
+  [[nodiscard]] bool may_run() const { return state_ != State::kDown && !service().units.empty(); }
   [[nodiscard]] bool hot_ready() const;  // of a hot service: its units run
   // Why the last start or stop failed, in words.
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
+  // After kStartFailed: the unit says that it cannot start on the peer either.
+  [[nodiscard]] bool nowhere() const { return nowhere_; }
   [[nodiscard]] unsigned restarts(Instant now) const;
   void forgive();  // the administrator gives the budget back
 
@@ -58,7 +62,7 @@ class Members {
   template <class Archive>
   void fields(Archive& archive) {
     archive(state_, addresses_up_, killing_, restarting_, restart_to_, at_, limit_, checks_count_from_,
-            trouble_, restart_times_, outcome_, check_failures_, check_good_);
+            nowhere_, trouble_, restart_times_, outcome_, check_failures_, check_good_);
     archive.same_size(outcome_, service().units);
     archive.same_size(check_failures_, service().checks);
     archive.same_size(check_good_, service().checks);
@@ -67,7 +71,6 @@ class Members {
 
  private:
   static constexpr Duration kAddressLimit = std::chrono::seconds(10);
-  static constexpr Duration kKillLimit = std::chrono::seconds(5);
 
   [[nodiscard]] const ServiceConfig& service() const { return config_->service(id_); }
   void log(Actions& out, Severity severity, const std::string& text) const;
@@ -76,7 +79,9 @@ class Members {
   void stop_unit(Instant now, size_t unit, bool kill, Actions& out);
   void stopped_all(Actions& out);
   void stop_did_not_work(Instant now, const std::string& detail, Actions& out);
-  void failed(Instant now, const std::string& what, Actions& out);
+  void failed(Instant now, const std::string& what, Actions& out,
+              UnitReport::Again again = UnitReport::Again::kHere);
+  void give_up(Actions& out);
   void restart_from(Instant now, size_t unit, Actions& out);
   [[nodiscard]] bool unit_runs(size_t unit) const;
 
@@ -90,6 +95,7 @@ class Members {
   size_t at_ = 0;            // the unit that is being started or stopped
   Instant limit_ = kNever;   // of the step under way
   Instant checks_count_from_ = kNever;
+  bool nowhere_ = false;
   std::string trouble_;
   std::deque<Instant> restart_times_;
   std::vector<UnitReport::Outcome> outcome_;

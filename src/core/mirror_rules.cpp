@@ -1,5 +1,7 @@
 #include "core/mirror_rules.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -37,32 +39,40 @@ void MirrorRules::forget_halts() {
 }
 
 void MirrorRules::begin(Instant now, Epoch epoch, Actions& out) {
-  // Of an earlier epoch of this node: it may not go on beside the resync.
-  if (busy()) out.cancel_mirrors.push_back(id_);
+  cancel(out);  // of an earlier epoch of this node: it may not go on beside the resync
   active_ = true;
   epoch_ = epoch;
   flush_ = Flush::kNone;
-  for (Mirror& mirror : mirrors_) {
+  for (size_t i = 0; i < mirrors_.size(); ++i) {
+    Mirror& mirror = mirrors_.at(i);
     mirror.synced = false;
-    mirror.running = false;
+    mirror.paused = false;
     mirror.failures = 0;
     mirror.due = now;
+    mirror.lag = {};
+    if (live(i)) take_note(i, out);
   }
 }
 
 void MirrorRules::end(Actions& out) {
-  if (active_ && busy()) {
+  if (active_) cancel(out);
+  active_ = false;
+  flush_ = Flush::kNone;
+}
+
+void MirrorRules::cancel(Actions& out) {
+  const auto goes_on = [](const Mirror& m) { return m.running || m.noting; };
+  if (std::any_of(mirrors_.begin(), mirrors_.end(), goes_on)) {
     mark(Mark::kMirrorsCancelled);
     out.cancel_mirrors.push_back(id_);
   }
-  active_ = false;
-  flush_ = Flush::kNone;
-  for (Mirror& mirror : mirrors_) mirror.running = false;
+  for (Mirror& mirror : mirrors_) mirror.running = mirror.noting = mirror.following = false;
 }
 
 void MirrorRules::peer_was_away() {
   for (size_t i = 0; i < mirrors_.size(); ++i) {
-    if (to_peer(i)) mirrors_.at(i).synced = false;
+    // What follows may not have noticed yet that nobody is there: the resync connects anew.
+    if (to_peer(i)) mirrors_.at(i).synced = mirrors_.at(i).following = false;
   }
 }
 
@@ -71,8 +81,10 @@ void MirrorRules::review(Instant now, bool peer_receives, Actions& out) {
   for (size_t i = 0; i < mirrors_.size(); ++i) {
     Mirror& mirror = mirrors_.at(i);
     if (mirror.running || mirror.halted) continue;
-    if (to_peer(i) && !peer_receives) {
-      mark(Mark::kPeerDoesNotReceive);
+    const bool nobody = to_peer(i) && !peer_receives;
+    if (nobody) mark(Mark::kPeerDoesNotReceive);
+    if (nobody || mirror.paused) {
+      if (live(i) && !mirror.noting && now >= mirror.due) take_note(i, out);
       continue;
     }
     const bool resync = to_peer(i) && !mirror.synced;
@@ -85,46 +97,60 @@ void MirrorRules::review(Instant now, bool peer_receives, Actions& out) {
 void MirrorRules::order(Instant now, size_t index, Kind kind, Actions& out) {
   Mirror& mirror = mirrors_.at(index);
   mirror.running = true;
+  mirror.noting = live(index);
   mirror.kind = kind;
   mirror.started = now;
   mirror.due = now + service().mirrors.at(index).every;
   out.mirror_orders.push_back({id_, MirrorId(index), kind, epoch_, std::exchange(mirror.confirmed, false)});
 }
 
+void MirrorRules::take_note(size_t index, Actions& out) {
+  mirrors_.at(index).noting = true;
+  out.mirror_orders.push_back({id_, MirrorId(index), Kind::kFollow, epoch_, false});
+}
+
+// A report of an earlier tenure, or of a run that was cancelled, says nothing about this one. Of its own
+// accord only a live mirror speaks, and never to say that it is done.
+bool MirrorRules::concerns_this_tenure(const MirrorReport& report) const {
+  const Mirror& mirror = mirrors_.at(report.mirror.at());
+  if (!active_ || report.epoch != epoch_) return false;
+  if (mirror.running) return report.kind == mirror.kind;
+  return mirror.noting && report.outcome != Outcome::kDone;
+}
+
 void MirrorRules::on(Instant now, const MirrorReport& report, Actions& /*out*/) {
   Mirror& mirror = mirrors_.at(report.mirror.at());
-  // A report of an earlier tenure, or of a run that was cancelled, says nothing about this one.
-  if (!active_ || report.epoch != epoch_ || !mirror.running || report.kind != mirror.kind) {
-    return mark(Mark::kMirrorReportStale);
-  }
+  const MirrorConfig& config = service().mirrors.at(report.mirror.at());
+  if (!concerns_this_tenure(report)) return mark(Mark::kMirrorReportStale);
   mirror.detail = report.detail;
+  mirror.lag = report.lag;
+  mirror.lag_at = now;
+  take_scrub(report, mirror);
   if (report.outcome == Outcome::kProgress) return;
-  mirror.running = false;
-  mirror.last = report;
-  Finished finished{report, service().mirrors.at(report.mirror.at()).name, false};
+  Finished finished{report, config.name, false};
   switch (report.outcome) {
     case Outcome::kDone:
       mirror.failures = 0;
       mirror.last_success = mirror.started;
       mirror.synced = mirror.synced || report.kind != Kind::kRun;
+      mirror.following = config.live;
       break;
-    case Outcome::kFailed: {
-      mark(Mark::kMirrorRetry);
-      finished.first_failure = mirror.failures == 0;
-      const Duration every = service().mirrors.at(report.mirror.at()).every;
-      const Duration wait = kFirstRetry * (1LL << std::min(mirror.failures, 8U));
-      mirror.due = now + std::min(wait, std::max(every, kFirstRetry));
-      ++mirror.failures;
+    case Outcome::kFailed:
+      failed(now, mirror, config, finished);
       break;
-    }
     case Outcome::kHalted:
       mirror.halted = true;
+      mirror.following = false;
       break;
     case Outcome::kProgress:
       break;
   }
-  finished_.push_back(std::move(finished));
-  if (flush_ == Flush::kRunning) {
+  const bool ordered = std::exchange(mirror.running, false);
+  mirror.last = report;
+  // The peer has everything, and ends the stream as soon as it takes over: nothing to tell anybody.
+  const bool handed_over = flush_ == Flush::kDone && !ordered;
+  if (!handed_over) finished_.push_back(std::move(finished));
+  if (flush_ == Flush::kRunning && ordered) {
     if (report.outcome != Outcome::kDone) {
       flush_ = Flush::kFailed;
       flush_trouble_ = report.detail;
@@ -134,12 +160,48 @@ void MirrorRules::on(Instant now, const MirrorReport& report, Actions& /*out*/) 
   }
 }
 
+// A report of failure may come from elsewhere than the source, and know of nothing.
+void MirrorRules::take_scrub(const MirrorReport& report, Mirror& mirror) {
+  if (report.outcome == Outcome::kFailed || report.outcome == Outcome::kHalted) {
+    mirror.scrub.running = false;
+    return;
+  }
+  mirror.scrub = report.scrub;
+  if (report.outcome == Outcome::kProgress && report.scrub.ended)
+    finished_.push_back({report, service().mirrors.at(report.mirror.at()).name, false});
+}
+
+void MirrorRules::failed(Instant now, Mirror& mirror, const MirrorConfig& config, Finished& finished) {
+  mirror.noting = false;
+  if (std::exchange(mirror.following, false) && !mirror.running) {
+    // A stream that had been good: another link may be, so it is tried at once, though not twice within a
+    // pause.
+    mark(Mark::kMirrorStreamBroke);
+    mirror.due = std::max(now, mirror.started + kFirstRetry);
+    return;
+  }
+  mark(Mark::kMirrorRetry);
+  finished.first_failure = mirror.failures == 0;
+  const Duration wait = kFirstRetry * (1LL << std::min(mirror.failures, 8U));
+  mirror.due = now + std::min(wait, std::max(config.every, kFirstRetry));
+  ++mirror.failures;
+}
+
 void MirrorRules::flush(Instant now, Actions& out) {
-  if (busy()) out.cancel_mirrors.push_back(id_);
+  // What follows goes on: it is told to bring everything over, and that is less than to begin anew.
+  bool runs = false;
+  for (size_t i = 0; i < mirrors_.size(); ++i) runs = runs || (mirrors_.at(i).running && !live(i));
+  if (runs) cancel(out);
   active_ = true;  // again, after a failure had ended it
   flush_ = Flush::kRunning;
+  for (Mirror& mirror : mirrors_) mirror.running = mirror.paused = false;
+  if (const auto halted = halted_to_peer(); halted && !sabotaged(Canary::kHaltedIsFlushed)) {
+    mark(Mark::kHaltedNotFlushed);
+    flush_ = Flush::kFailed;
+    flush_trouble_ = fmt::format("mirror {} is halted", *halted);
+    return;
+  }
   for (size_t i = 0; i < mirrors_.size(); ++i) {
-    mirrors_.at(i).running = false;
     if (to_peer(i)) order(now, i, Kind::kFlush, out);
   }
   finish_flush();
@@ -150,7 +212,10 @@ void MirrorRules::finish_flush() {
 }
 
 bool MirrorRules::run_now(Instant now) {
-  for (Mirror& mirror : mirrors_) mirror.due = now;
+  for (Mirror& mirror : mirrors_) {
+    mirror.due = now;
+    mirror.paused = false;
+  }
   return !mirrors_.empty();
 }
 
@@ -158,6 +223,7 @@ void MirrorRules::resync_now(Instant now) {
   peer_was_away();
   for (Mirror& mirror : mirrors_) {
     mirror.due = now;
+    mirror.paused = false;
     mirror.failures = 0;
   }
 }
@@ -173,6 +239,62 @@ bool MirrorRules::confirm(const std::string& name, Instant now) {
     return true;
   }
   return false;
+}
+
+std::string MirrorRules::unknown(const std::string& name) const {
+  const auto& all = service().mirrors;
+  const bool known = std::any_of(all.begin(), all.end(),
+                                 [&](const MirrorConfig& m) { return name.empty() || m.name == name; });
+  return known ? "" : fmt::format("{} has no mirror {}", service().name, name);
+}
+
+std::string MirrorRules::pause(const std::string& name, Actions& out) {
+  for (size_t i = 0; i < mirrors_.size(); ++i) {
+    Mirror& mirror = mirrors_.at(i);
+    if ((!name.empty() && service().mirrors.at(i).name != name) || std::exchange(mirror.paused, true))
+      continue;
+    mirror.detail.clear();
+    if (!live(i)) continue;
+    mirror.running = mirror.following = false;
+    if (mirror.noting) out.mirror_orders.push_back({id_, MirrorId(i), Kind::kPause, epoch_, false});
+  }
+  return unknown(name);
+}
+
+std::string MirrorRules::resume(const std::string& name, Instant now) {
+  bool any = false;
+  for (size_t i = 0; i < mirrors_.size(); ++i) {
+    Mirror& mirror = mirrors_.at(i);
+    if (!name.empty() && service().mirrors.at(i).name != name) continue;
+    if (!std::exchange(mirror.paused, false)) continue;
+    any = true;
+    mirror.due = now;
+  }
+  const std::string none = unknown(name);
+  return any || !none.empty() ? none : fmt::format("no mirror of {} is paused", service().name);
+}
+
+std::string MirrorRules::scrub(const std::string& name, Actions& out) {
+  bool ordered = false;
+  for (size_t i = 0; i < mirrors_.size(); ++i) {
+    if (!name.empty() && service().mirrors.at(i).name != name) continue;
+    if (!live(i)) continue;
+    if (!mirrors_.at(i).following) {
+      return fmt::format("mirror {} does not follow now: its contents cannot be compared",
+                         service().mirrors.at(i).name);
+    }
+    ordered = true;
+    out.mirror_orders.push_back({id_, MirrorId(i), Kind::kScrub, epoch_, false});
+  }
+  if (const std::string none = unknown(name); !none.empty()) return none;
+  return ordered ? "" : "only live mirrors are scrubbed; rsync compares with --checksum";
+}
+
+std::optional<std::string> MirrorRules::halted_to_peer() const {
+  for (size_t i = 0; i < mirrors_.size(); ++i) {
+    if (to_peer(i) && mirrors_.at(i).halted) return service().mirrors.at(i).name;
+  }
+  return std::nullopt;
 }
 
 bool MirrorRules::any_to_peer() const {
@@ -197,19 +319,28 @@ Instant MirrorRules::next_deadline() const {
   Instant next = kNever;
   if (!active_ || flush_ != Flush::kNone) return next;
   for (const Mirror& mirror : mirrors_) {
-    if (!mirror.running && !mirror.halted) next = std::min(next, mirror.due);
+    if (!mirror.running && !mirror.halted && !mirror.paused) next = std::min(next, mirror.due);
   }
   return next;
 }
 
+// A live mirror whose stream has broken is not idle until its next run.
+bool MirrorRules::stands_failed(size_t index) const {
+  const Mirror& mirror = mirrors_.at(index);
+  return mirror.failures > 0 || (live(index) && mirror.last && mirror.last->outcome == Outcome::kFailed);
+}
+
 std::vector<MirrorStatus> MirrorRules::status() const {
   std::vector<MirrorStatus> out;
-  for (const Mirror& mirror : mirrors_) {
+  for (size_t i = 0; i < mirrors_.size(); ++i) {
+    const Mirror& mirror = mirrors_.at(i);
     MirrorStatus say;
     using State = MirrorStatus::State;
     say.state = mirror.halted             ? State::kHalted
+                : mirror.paused           ? State::kPaused
+                : mirror.following        ? State::kFollowing
                 : mirror.running          ? State::kRunning
-                : mirror.failures > 0     ? State::kFailed
+                : stands_failed(i)        ? State::kFailed
                 : mirror.last.has_value() ? State::kIdle
                                           : State::kNotYet;
     say.last_success = mirror.last_success;
@@ -217,6 +348,9 @@ std::vector<MirrorStatus> MirrorRules::status() const {
     say.synced = mirror.synced;
     say.detail = mirror.detail;
     say.last = mirror.last;
+    if (live(i) && active_) say.lag = mirror.lag;
+    say.lag_at = mirror.lag_at;
+    say.scrub = mirror.scrub;
     out.push_back(std::move(say));
   }
   return out;

@@ -5,8 +5,15 @@
 // them have completed, the peer is `synced` and may take over. From then on they run on their schedule.
 // A halted mirror (S10) waits for the administrator. Mirrors with a target of their own (`to`) only run on
 // schedule and count for nothing else.
+//
+// A live mirror is ordered to take note of changes (kFollow) as soon as the node is active, whether or not
+// the peer is there. Once its resync has ended it follows; its schedule is that of compares for safety's
+// sake. If the stream breaks, a run (a compare, and it follows again) is ordered at once, and after a failure
+// of that with growing pauses. For `synced` it counts like any other: a stream that has broken leaves the
+// peer behind, as the time between two runs does.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,7 +41,8 @@ class MirrorRules {
   void review(Instant now, bool peer_receives, Actions& out);
   void on(Instant now, const MirrorReport& report, Actions& out);
 
-  // The last run before a handover. Done when flush_state() is no longer kRunning.
+  // The last run before a handover. Done when flush_state() is no longer kRunning. It fails at once while a
+  // mirror is halted: what the root has become must not reach the peer by this way either (S10).
   enum class Flush : uint8_t { kNone, kRunning, kDone, kFailed };
   void flush(Instant now, Actions& out);
   [[nodiscard]] Flush flush_state() const { return flush_; }
@@ -44,14 +52,25 @@ class MirrorRules {
   bool run_now(Instant now);
   void resync_now(Instant now);
   bool confirm(const std::string& mirror, Instant now);
+  // Contents of a live mirror (empty: of all) are compared from now on, beside everything else. Why not, or
+  // "".
+  std::string scrub(const std::string& mirror, Actions& out);
+  // Nothing is carried over by this mirror (empty: by all) until `resume`; a live one goes on taking note. A
+  // pause is the administrator's for the time being: it ends with the tenure, and with a handover, which
+  // needs the files. A run by rsync that is under way ends first.
+  std::string pause(const std::string& mirror, Actions& out);
+  std::string resume(const std::string& mirror, Instant now);
 
   [[nodiscard]] bool any_to_peer() const;
+  // The name of a mirror to the peer that waits for the administrator: nothing is flushed before he has
+  // spoken.
+  [[nodiscard]] std::optional<std::string> halted_to_peer() const;
   // All mirrors to the peer have completed in this epoch (true if there are none).
   [[nodiscard]] bool peer_synced() const;
   [[nodiscard]] bool busy() const;
   [[nodiscard]] Instant next_deadline() const;
   [[nodiscard]] std::vector<MirrorStatus> status() const;
-  // Results to tell a human about, since the last call.
+  // Results to tell a human about, since the last call. With kProgress: a scrub has ended.
   struct Finished {
     MirrorReport report;
     std::string mirror;
@@ -72,6 +91,9 @@ class MirrorRules {
     bool running = false;
     bool halted = false;
     bool confirmed = false;
+    bool paused = false;
+    bool noting = false;     // live: has been ordered to take note of changes, and has not failed since
+    bool following = false;  // live: … and sends them as they happen
     unsigned failures = 0;
     MirrorReport::Kind kind = MirrorReport::Kind::kRun;
     Instant started = kLongAgo;
@@ -79,11 +101,22 @@ class MirrorRules {
     Instant due = kLongAgo;
     std::string detail;
     std::optional<MirrorReport> last;
+    MirrorLag lag;
+    Instant lag_at = kLongAgo;
+    MirrorScrub scrub;
   };
 
   [[nodiscard]] const ServiceConfig& service() const { return config_->service(id_); }
   [[nodiscard]] bool to_peer(size_t mirror) const { return !service().mirrors.at(mirror).to; }
+  [[nodiscard]] bool live(size_t mirror) const { return service().mirrors.at(mirror).live; }
   void order(Instant now, size_t mirror, MirrorReport::Kind kind, Actions& out);
+  void take_note(size_t mirror, Actions& out);
+  void cancel(Actions& out);
+  [[nodiscard]] bool concerns_this_tenure(const MirrorReport& report) const;
+  [[nodiscard]] std::string unknown(const std::string& mirror) const;
+  void take_scrub(const MirrorReport& report, Mirror& mirror);
+  [[nodiscard]] bool stands_failed(size_t mirror) const;
+  void failed(Instant now, Mirror& mirror, const MirrorConfig& config, Finished& finished);
   void finish_flush();
 
   const Config* config_;

@@ -30,6 +30,9 @@ Node::Impl::Impl(const Config& config, const PersistedState& state)
     : config_(config),
       lease_is_over_(
           smallest_safe_window(config.timing.lease, config.timing.gate_latency, config.timing.clock_error)),
+      stop_limit_(effects_stop_limit(config.services)),
+      effects_bound_(config.watchdog ? effects_bound(config.timing, stop_limit_, config.watchdog->timeout)
+                                     : Duration::zero()),
       state_(state),
       hosts_(config_, state) {
   CLUSTERD_CHECK(window_is_safe(config_.timing), "the window inequality of S2 was checked when loading");
@@ -42,6 +45,7 @@ Node::Impl::Impl(const Config& config, const PersistedState& state)
   }
   gates_.assign(config_.services.size(), kLongAgo);
   link_up_.assign(config_.links.size(), false);
+  unsane_since_.assign(config_.services.size(), kNever);
 }
 
 // One step: take the event in, draw all conclusions, say what is to be done. The order of the reviews is the
@@ -55,11 +59,17 @@ Actions Node::Impl::step(Instant now, const Event& event) {
     return out;
   }
   note_lateness(now, out);
+  const Instant lease_before = lease_;
   // The same heartbeat over another path says only that the path lives: what it means for the links can wait
   // for the next tick, and the rest of it is known.
   if (const auto* received = std::get_if<HeartbeatReceived>(&event);
       received && repeats(received->heartbeat)) {
     on(*received, out);
+    return out;
+  }
+  // It only puts a takeover off, and nothing is concluded from it: a flood of them is cheap.
+  if (const auto* sign = std::get_if<SignOfLife>(&event)) {
+    on(*sign, out);
     return out;
   }
   // A lease that has run out does so before this event's evidence could renew it.
@@ -70,10 +80,13 @@ Actions Node::Impl::step(Instant now, const Event& event) {
   std::visit([&](const auto& e) { on(e, out); }, event);
   renew_lease();
   review_links(out);
+  review_spare(out);
   review_reachability();
   review_moves_stopped(out);
   review_services(out);
+  review_fencing(out);
   review_promise(out);
+  review_watchdog(lease_before, out);
   review_waiting(out);
   number_notices(out);
   persist(out);
@@ -94,6 +107,7 @@ void Node::Impl::note_lateness(Instant now, Actions& out) {
   if (late <= std::max<Duration>(config_.timing.heartbeat / 2, std::chrono::milliseconds(3))) return;
   lateness_ = late;
   late_at_ = now;
+  for (auto& service : services_) service.ask_lan_anew(now);
   mark(Mark::kLoopLate);
   if (late > config_.timing.lease / 2) {
     mark(Mark::kLoopVeryLate);
@@ -105,6 +119,7 @@ void Node::Impl::note_lateness(Instant now, Actions& out) {
 void Node::Impl::on(const Started& event, Actions& out) {
   started_ = true;
   started_at_ = now_;
+  host_rebooted_ = event.host_rebooted;
   boot_ = event.boot;
   wall_ = event.wall;
   wall_at_ = now_;
@@ -155,12 +170,21 @@ void Node::Impl::on(const HeartbeatReceived& event, Actions& out) {
   learn_from_peer(heartbeat, out);
 }
 
+void Node::Impl::on(const SignOfLife& /*event*/, Actions& /*out*/) {
+  if (sabotaged(Canary::kUnprovenIgnored)) return;
+  mark(Mark::kSignOfLife);
+  peer_.sign_of_life(now_);
+}
+
 void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
-  if (peer_.take_rebooted()) {
+  const bool new_boot = peer_.take_rebooted();
+  doubt_fence(new_boot, out);
+  if (new_boot) {
     mark(Mark::kPeerDaemonNew);
     log(out, Severity::kNotice, fmt::format("{} has started anew", peer_name()));
     for (auto& service : services_) service.peer_was_away();
     shorten_forwarded_moves();
+    peer_lacks_ = 0;
     answer_ = {};  // the new daemon counts its requests anew
     answered_request_ = 0;
     say_it_now_ = true;
@@ -179,10 +203,13 @@ void Node::Impl::learn_from_peer(const Heartbeat& heartbeat, Actions& out) {
   told_config_differs_ = !agrees;
   // With different tables the indices of the two nodes do not mean the same things.
   if (agrees) {
+    if (heartbeat.lineage_of == kLacksTurn)
+      peer_lacks_ = heartbeat.lineage.empty() ? 0 : heartbeat.lineage.front().value;
     if (heartbeat.lineage_of < services_.size())
       services_.at(heartbeat.lineage_of).learn_lineage(heartbeat.lineage);
     hosts_.review(now_, heartbeat, peer_.acked_sequence(), sequence_ + 1, state_.hosts);
     obey_request(heartbeat, out);
+    state_.peer_watchdog = heartbeat.watchdog;
   }
   obey_peer_lock(heartbeat, out);
   if (heartbeat.promise_wanted) {
@@ -251,6 +278,19 @@ void Node::Impl::on(const MirrorReport& event, Actions& out) {
   if (event.service.at() >= services_.size()) return mark(Mark::kReportOfUnknown);
   if (event.mirror.at() >= config_.service(event.service).mirrors.size()) return mark(Mark::kReportOfUnknown);
   services_.at(event.service.at()).on(now_, event, out);
+}
+
+void Node::Impl::on(const LackReport& event, Actions& /*out*/) {
+  if (event.service.at() >= services_.size()) return mark(Mark::kReportOfUnknown);
+  services_.at(event.service.at()).on(event);
+  tells_lacks_ = tells_lacks_ || !event.lacks.empty();
+  say_it_now_ = say_it_now_ || tells_lacks_;
+}
+
+void Node::Impl::on(const GuardReport& event, Actions& out) {
+  if (event.service.at() >= services_.size()) return mark(Mark::kReportOfUnknown);
+  if (event.mirror.at() >= config_.service(event.service).mirrors.size()) return mark(Mark::kReportOfUnknown);
+  services_.at(event.service.at()).on(event, out);
 }
 
 void Node::Impl::on(const Persisted& event, Actions& out) {

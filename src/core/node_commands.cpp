@@ -16,7 +16,7 @@ constexpr size_t kMaxReason = 120;
 }  // namespace
 
 void Node::Impl::reply(Actions& out, uint64_t command, bool ok, std::string text) const {
-  out.replies.push_back({command, ok, std::move(text)});
+  out.replies.push_back({command, ok, std::move(text), false});
 }
 
 void Node::Impl::obey(const Command& command, Actions& out) {
@@ -42,6 +42,9 @@ void Node::Impl::obey(const Command& command, Actions& out) {
     case Command::Kind::kResync:
     case Command::Kind::kMirrorRun:
     case Command::Kind::kMirrorConfirm:
+    case Command::Kind::kMirrorScrub:
+    case Command::Kind::kMirrorPause:
+    case Command::Kind::kMirrorResume:
     case Command::Kind::kMirrorReceive:
     case Command::Kind::kAcceptDiverged:
       return order_mirror(command, out);
@@ -52,6 +55,9 @@ void Node::Impl::obey(const Command& command, Actions& out) {
     }
     case Command::Kind::kPrepareRestart:
       return order_restart(command, out);
+    case Command::Kind::kHoldBack:
+    case Command::Kind::kHoldBackNoMore:
+      return order_hold_back(command, out);
   }
 }
 
@@ -141,6 +147,8 @@ void Node::Impl::unlock(Actions& out) {
   state_.peer_faulty = false;
   if (leaving_) mark(Mark::kShutdownCalledOff);
   leaving_ = false;
+  if (spare_lost_) mark(Mark::kSpareForgiven);
+  spare_lost_ = false;
   for (auto& service : services_) service.forgive();
   say_it_now_ = true;
 }
@@ -173,7 +181,9 @@ void Node::Impl::order_mirror(const Command& command, Actions& out) {
   const std::string& title = config_.service(*command.service).name;
   if (command.kind == Command::Kind::kMirrorReceive) {
     const std::string refusal = service.may_receive(command.text, command.epoch, surroundings());
-    return reply(out, command.id, refusal.empty(), refusal);
+    reply(out, command.id, refusal.empty(), refusal);
+    out.replies.back().permits_only = true;
+    return;
   }
   if (command.kind == Command::Kind::kAcceptDiverged) {
     if (!service.stored().diverged)
@@ -198,6 +208,22 @@ void Node::Impl::order_mirror(const Command& command, Actions& out) {
         out, command.id, ok,
         ok ? "confirmed: it goes on" : fmt::format("{} has no halted mirror {}", title, command.text));
   }
+  if (command.kind == Command::Kind::kMirrorScrub) {
+    const std::string refusal = service.mirrors().scrub(command.text, out);
+    return reply(out, command.id, refusal.empty(),
+                 refusal.empty() ? "contents are compared: see `clusterctl mirror status`" : refusal);
+  }
+  if (command.kind == Command::Kind::kMirrorPause) {
+    const std::string refusal = service.mirrors().pause(command.text, out);
+    return reply(out, command.id, refusal.empty(),
+                 refusal.empty()
+                     ? fmt::format("nothing is carried over until `clusterctl mirror resume {}`", title)
+                     : refusal);
+  }
+  if (command.kind == Command::Kind::kMirrorResume) {
+    const std::string refusal = service.mirrors().resume(command.text, now_);
+    return reply(out, command.id, refusal.empty(), refusal.empty() ? "it goes on" : refusal);
+  }
   const bool ok = service.mirrors().run_now(now_);
   reply(out, command.id, ok, ok ? "the mirrors run now" : fmt::format("{} has no mirrors", title));
 }
@@ -218,6 +244,21 @@ void Node::Impl::order_restart(const Command& command, Actions& out) {
   promise_sequence_ = 0;
   promise_asked_ = now_;
   say_it_now_ = true;
+}
+
+// While the configuration of one node is exchanged, the nodes may not hear each other although both are well,
+// and neither knows it of the other (docs/decisions/0012).
+void Node::Impl::order_hold_back(const Command& command, Actions& out) {
+  const bool hold = command.kind == Command::Kind::kHoldBack;
+  if (hold != holds_back_) {
+    mark(hold ? Mark::kHoldsBack : Mark::kHoldsBackNoMore);
+    log(out, Severity::kNotice,
+        hold ? "a new configuration is on its way: nothing is taken over from a silent peer until both nodes "
+               "have it"
+             : "both nodes have settled on a configuration: takeovers are possible again");
+  }
+  holds_back_ = hold;
+  reply(out, command.id, true, hold ? "takes nothing over" : "takes over as ever");
 }
 
 // ---- requests ----

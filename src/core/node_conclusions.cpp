@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "base/mark.hpp"
 #include "core/node_impl.hpp"
+#include "core/relations.hpp"
 
 namespace clusterd {
 
@@ -34,7 +35,9 @@ bool Node::Impl::find_nics_up() const {
 
 // S1: the lease counts from when the evidence was sent.
 void Node::Impl::renew_lease() {
-  const Instant own = std::max(peer_.acked_sent(), hosts_.lease_evidence()) + config_.timing.lease;
+  Instant evidence = std::max(peer_.acked_sent(), hosts_.lease_evidence());
+  if (fence_mode() && fence_holds()) evidence = now_;  // the peer is off: nobody else can be active
+  const Instant own = evidence + config_.timing.lease;
   if (inherited_lease_ <= now_) inherited_lease_ = kLongAgo;
   if (own > now_ && inherited_lease_ != kLongAgo) {
     // From now on the ordinary lease; the peer may forget its promise after the gates have been set back,
@@ -62,19 +65,27 @@ Duration Node::Impl::lease_is_over() const {
   return lease_is_over_;
 }
 
-// After a start a full window is waited, whatever was heard before.
+// After a start a full window is waited, whatever was heard before. A daemon of the peer that has just
+// started may already serve before it has proven to live.
 Instant Node::Impl::silent_since() const {
   if (sabotaged(Canary::kRestartWithoutWindow)) return peer_.last_receipt();
-  return std::max(peer_.last_receipt(), started_at_);
+  return std::max({peer_.last_receipt(), peer_.last_sign_of_life(), started_at_});
 }
 
-// In a clean restart the peer was promised that nobody takes over from it.
-bool Node::Impl::promised() const { return now_ < promised_until_ && !sabotaged(Canary::kPromiseBroken); }
+Instant Node::Impl::conclusive_at() const { return hosts_.conclusive_at(silent_since(), lease_is_over()); }
+
+// In a clean restart the peer was promised that nobody takes over from it; and with another configuration it
+// may be alive although it is not heard.
+bool Node::Impl::promised() const {
+  if (holds_back_ && !sabotaged(Canary::kHoldBackIgnored)) return true;
+  return now_ < promised_until_ && !sabotaged(Canary::kPromiseBroken);
+}
 
 bool Node::Impl::silent_past_lease() const { return now_ - silent_since() >= lease_is_over() && !promised(); }
 
 bool Node::Impl::silent_past_window() const {
-  return now_ - silent_since() >= window() && !promised() && hosts_.all_steady_for(lease_is_over(), now_);
+  if (now_ - silent_since() < window() || promised()) return false;
+  return fence_mode() ? fence_holds() : hosts_.all_conclusive(silent_since(), lease_is_over(), now_);
 }
 
 std::vector<std::string> Node::Impl::silence_evidence() const {
@@ -87,17 +98,24 @@ std::vector<std::string> Node::Impl::silence_evidence() const {
           : fmt::format("{} was not heard in the {:.1f} s since this daemon started", peer_name(),
                         to_seconds(now_ - started_at_)));
   std::string names;
-  for (const auto& host : config_.hosts) names += (names.empty() ? "" : ", ") + host.text;
-  out.push_back(fmt::format("the counted reference hosts answer without a gap ({})", names));
+  for (size_t i = 0; i < config_.hosts.size(); ++i) {
+    if (hosts_.in_standby_set(HostId(i))) names += (names.empty() ? "" : ", ") + config_.hosts.at(i).text;
+  }
+  if (!names.empty())
+    out.push_back(fmt::format("the counted reference hosts answer without a gap ({})", names));
   out.emplace_back("nobody answers for the service addresses on the LAN");
   return out;
 }
 
 std::string Node::Impl::no_takeover_reason() const {
-  if (now_ - silent_since() < 2 * window()) return "";
+  if (now_ - std::max(peer_.last_receipt(), started_at_) < 2 * window()) return "";
   if (now_ < promised_until_) {
     mark(Mark::kHeldBackByPromise);
     return "";
+  }
+  if (holds_back_) {
+    mark(Mark::kNoTakeoverHoldsBack);
+    return "a new configuration is not settled yet (`clusterctl versions`)";
   }
   if (!config_agrees()) {
     mark(Mark::kNoTakeoverConfig);
@@ -107,11 +125,24 @@ std::string Node::Impl::no_takeover_reason() const {
     mark(Mark::kNoTakeoverDamped);
     return "too many takeovers within an hour";
   }
+  if (told_persist_failed_) {
+    mark(Mark::kNoTakeoverDiskRefuses);
+    return "its state cannot be written to disk";
+  }
+  if (fence_mode()) return "";  // why not: effects_reason
   if (config_.hosts.empty()) {
     mark(Mark::kNoTakeoverNoHosts);
     return "there are no reference hosts that could tell which node is at fault";
   }
-  const auto missing = hosts_.not_steady_for(lease_is_over(), now_);
+  if (!hosts_.any_in_active_set()) {
+    mark(Mark::kNoTakeoverNothingCounted);
+    return "the nodes have not yet seen a reference host answer both of them: none counts here";
+  }
+  if (now_ - peer_.last_sign_of_life() < window()) {
+    mark(Mark::kNoTakeoverUnproven);
+    return fmt::format("{} seems to send, but does not answer this node: it may be alive", peer_name());
+  }
+  const auto missing = hosts_.not_conclusive(silent_since(), lease_is_over(), now_);
   if (missing.empty()) return "";
   mark(Mark::kNoTakeoverHostsMissing);
   std::string names;
@@ -169,8 +200,38 @@ void Node::Impl::review_links(Actions& out) {
   peer_was_heard_ = heard || awaited;
 }
 
+bool Node::Impl::spare_is_used() const {
+  for (size_t i = 0; i < services_.size(); ++i) {
+    if (config_.services.at(i).mac == MacMode::kRedundant && services_.at(i).needs_gate()) return true;
+  }
+  return false;
+}
+
+// A spare NIC without carrier moves its service (S5), but forbids nothing: where no other node can serve, an
+// attempt on it is better than none.
+void Node::Impl::review_spare(Actions& out) {
+  const auto& spare = config_.node(config_.self).redundant_nic;
+  if (!spare) return;
+  const bool used = spare_is_used();
+  if (used && !spare_used_) {
+    spare_due_ = now_ + kSpareLimit;
+    spare_lost_ = false;  // it has to show itself again
+  }
+  spare_used_ = used;
+  if (!used) return;
+  const auto seen = nics_.find(*spare);
+  const bool lost = now_ >= spare_due_ && seen != nics_.end() && !seen->second.up;
+  if (lost == spare_lost_) return;
+  spare_lost_ = lost;
+  say_it_now_ = true;
+  mark(lost ? Mark::kSpareLost : Mark::kSpareBack);
+  log(out, lost ? Severity::kWarning : Severity::kNotice,
+      fmt::format("the spare network interface {} {}", *spare,
+                  lost ? "cannot be reached through: " + seen->second.detail : "is in order again"));
+}
+
 int Node::Impl::score_here() const {
-  return (nics_up() ? 100 : 0) + static_cast<int>(hosts_.count_answering(now_));
+  return (nics_reach() ? 100 : 0) + static_cast<int>(hosts_.count_answering(now_));
 }
 
 int Node::Impl::score_peer() const {
@@ -224,6 +285,7 @@ void Node::Impl::review_moves_stopped(Actions& out) {
 Surroundings Node::Impl::surroundings() const {
   Surroundings s;
   s.now = now_;
+  s.services = &services_;
   s.peer = peer_.latest();
   s.peer_heard = peer_heard();
   s.peer_direct = now_ - peer_.last_direct() < config_.timing.window;
@@ -232,11 +294,13 @@ Surroundings Node::Impl::surroundings() const {
   s.acked_sent = peer_.acked_by_this_daemon();
   s.next_sequence = sequence_ + 1;
   s.lease_held = now_ < lease_;
+  s.lease_end = lease_;
   s.silent_past_lease = silent_past_lease();
   s.silent_past_window = silent_past_window();
   if (s.silent_past_window) s.silence_evidence = silence_evidence();
   if (!s.peer_heard) s.no_takeover_reason = no_takeover_reason();
-  s.probe_time = config_.timing.window - lease_is_over();
+  add_effects(s);
+  s.probe_time = window() - lease_is_over();
   s.locked = state_.locked;
   s.leaving = leaving_;
   s.moves_stopped = moves_stopped_;
@@ -250,6 +314,9 @@ Surroundings Node::Impl::surroundings() const {
                     s.reach_peer % 100, s.reach_here >= 100 ? "" : "service NIC down, ", s.reach_here % 100);
   }
   s.nics_up = nics_up();
+  s.nics_reach = nics_reach();
+  s.disk_refuses = told_persist_failed_;
+  s.counts_hosts = hosts_.any_in_active_set();
   s.durable_version = durable_version_;
   s.next_version = version_ + 1;
   return s;
@@ -257,11 +324,20 @@ Surroundings Node::Impl::surroundings() const {
 
 void Node::Impl::review_services(Actions& out) {
   const Surroundings s = surroundings();
-  for (auto& service : services_) {
-    // Each transition makes progress; the limit only guards against a mistake in this code.
-    int turns = 0;
-    while (service.review(s, out)) CLUSTERD_CHECK(++turns < 20, "a service machine comes to rest");
-    if (service.take_changed()) say_it_now_ = true;
+  // Where services are related, what one does may let another one go on: until all are at rest.
+  const bool related = any_relation(config_.services);
+  bool again = true;
+  // Each transition makes progress; the limits only guard against a mistake in this code.
+  for (int passes = 0; again; ++passes) {
+    CLUSTERD_CHECK(passes < 100, "related services come to rest");
+    again = false;
+    for (auto& service : services_) {
+      int turns = 0;
+      while (service.review(s, out)) CLUSTERD_CHECK(++turns < 20, "a service machine comes to rest");
+      service.review_guard(out);
+      again = again || (related && turns > 0);
+      if (service.take_changed()) say_it_now_ = true;
+    }
   }
 }
 

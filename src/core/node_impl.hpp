@@ -1,6 +1,6 @@
 // The inside of `Node`: one class, implemented in node.cpp (the step, and the evidence it takes in),
-// node_conclusions.cpp, node_sending.cpp (what leaves the node), node_commands.cpp (the administrator's
-// orders) and node_status.cpp (what is shown).
+// node_conclusions.cpp, node_fencing.cpp (the peer's end, and the own one), node_sending.cpp (what leaves the
+// node), node_commands.cpp (the administrator's orders) and node_status.cpp (what is shown).
 #pragma once
 
 #include <map>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/fencing.hpp"
 #include "core/node.hpp"
 #include "core/peer.hpp"
 #include "core/reference_hosts.hpp"
@@ -35,14 +36,18 @@ class Node::Impl {
   void fields(Archive& archive) {
     for (auto& service : services_) archive(service);
     archive(peer_, hosts_, nics_, now_, wall_, wall_at_, clock_skew_, started_, started_at_, boot_, sequence_,
-            deadline_, next_heartbeat_, next_slow_probe_, next_address_probe_, fast_, say_it_now_, lease_,
-            inherited_lease_, gates_, lateness_, late_at_, leaving_, exiting_, peer_was_heard_, links_due_,
-            told_awaited_, told_config_differs_, moves_stopped_, link_up_, peer_better_since_, lineage_turn_,
-            promise_wanted_, promise_sequence_, promise_asked_, restart_command_, promised_until_, submitted_,
-            version_, durable_version_, retry_persist_, told_persist_failed_, held_replies_, waiting_,
-            request_, answered_request_, answer_, answer_is_new_, answer_version_, last_decision_, nics_up_);
+            deadline_, next_heartbeat_, next_slow_probe_, last_probe_, next_address_probe_, fast_,
+            say_it_now_, lease_, inherited_lease_, gates_, lateness_, late_at_, leaving_, exiting_,
+            peer_was_heard_, links_due_, told_awaited_, told_config_differs_, moves_stopped_, link_up_,
+            peer_better_since_, lineage_turn_, promise_wanted_, promise_sequence_, promise_asked_,
+            restart_command_, promised_until_, holds_back_, submitted_, version_, durable_version_,
+            retry_persist_, told_persist_failed_, held_replies_, waiting_, request_, answered_request_,
+            answer_, answer_is_new_, answer_version_, last_decision_, nics_up_, spare_used_, spare_lost_,
+            spare_due_, host_rebooted_, fencing_, watchdog_armed_, next_pet_, next_arm_, unsane_since_,
+            told_unsane_, told_unarmed_, watchdog_detail_, tells_lacks_, peer_lacks_);
     archive.same_size(gates_, config_.services);
     archive.same_size(link_up_, config_.links);
+    archive.same_size(unsane_since_, config_.services);
   }
 
  private:
@@ -51,6 +56,7 @@ class Node::Impl {
   void on(const Started& event, Actions& out);
   void on(const Tick& event, Actions& out);
   void on(const HeartbeatReceived& event, Actions& out);
+  void on(const SignOfLife& event, Actions& out);
   void on(const ProbeAnswered& event, Actions& out);
   void on(const NicChanged& event, Actions& out);
   void on(const AddressAnswered& event, Actions& out);
@@ -61,19 +67,27 @@ class Node::Impl {
   void on(const MirrorReport& event, Actions& out);
   void on(const Persisted& event, Actions& out);
   void on(const Command& event, Actions& out);
+  void on(const WatchdogReport& event, Actions& out);
+  void on(const FenceReport& event, Actions& out);
+  void on(const LackReport& event, Actions& out);
+  void on(const GuardReport& event, Actions& out);
   [[nodiscard]] bool repeats(const Heartbeat& heartbeat) const;
   void learn_from_peer(const Heartbeat& heartbeat, Actions& out);
   void obey_peer_lock(const Heartbeat& heartbeat, Actions& out);
   void renew_lease();
   void review_links(Actions& out);
+  void review_spare(Actions& out);
   void review_reachability();
   void review_moves_stopped(Actions& out);
   void review_services(Actions& out);
+  void review_fencing(Actions& out);
+  void review_watchdog(Instant lease_before, Actions& out);
   void review_promise(Actions& out);
   void send_heartbeat(Actions& out);
   void probe_addresses(Actions& out);
   void set_gates(Actions& out);
   void persist(Actions& out);
+  void hold_replies(Actions& out);
   void release_replies(const Persisted& event, Actions& out);
   void number_notices(Actions& out);
   void reckon_deadline();
@@ -84,13 +98,24 @@ class Node::Impl {
   [[nodiscard]] bool peer_heard() const;
   [[nodiscard]] bool evidence_is_late() const;
   [[nodiscard]] bool find_nics_up() const;
+  [[nodiscard]] bool spare_is_used() const;
   [[nodiscard]] bool nics_up() const { return nics_up_; }
+  [[nodiscard]] bool nics_reach() const { return nics_up_ && !spare_lost_; }
   [[nodiscard]] Duration window() const;         // W, lengthened by the own lateness
   [[nodiscard]] Duration lease_is_over() const;  // silence after which the peer's lease has run out
   [[nodiscard]] Instant silent_since() const;
+  [[nodiscard]] Instant conclusive_at() const;  // a probe sent from then on can complete the evidence
   [[nodiscard]] bool promised() const;
   [[nodiscard]] bool silent_past_lease() const;
   [[nodiscard]] bool silent_past_window() const;
+  // The peer's end, and the own one (node_fencing.cpp).
+  [[nodiscard]] bool fence_mode() const;
+  [[nodiscard]] bool may_fence() const;
+  [[nodiscard]] bool fence_holds() const;
+  [[nodiscard]] bool peer_watchdog_has_fired() const;
+  void add_effects(Surroundings& s) const;
+  [[nodiscard]] std::string effects_reason() const;
+  void doubt_fence(bool new_boot, Actions& out);
   [[nodiscard]] std::vector<std::string> silence_evidence() const;
   [[nodiscard]] std::string no_takeover_reason() const;
   [[nodiscard]] int score_here() const;
@@ -107,6 +132,7 @@ class Node::Impl {
   void order_mirror(const Command& command, Actions& out);
   void order_stop_services();
   void order_restart(const Command& command, Actions& out);
+  void order_hold_back(const Command& command, Actions& out);
   void lock(const std::string& reason, Actions& out);
   void unlock(Actions& out);
   bool forward(Request::Kind kind, const Command& command, Actions& out);
@@ -118,17 +144,27 @@ class Node::Impl {
 
   // Telling (node_status.cpp).
   void make_status();
+  [[nodiscard]] std::string guarantee() const;
+  [[nodiscard]] std::string fence_text() const;
   void log(Actions& out, Severity severity, std::string text) const;
   void notice(Actions& out, Severity severity, std::string kind, std::string text) const;
 
   const Config config_;
   const Duration lease_is_over_;  // see lease_is_over()
+  const Duration stop_limit_;     // S of S13 (core/timing.hpp)
+  const Duration effects_bound_;  // E; zero without a watchdog
   PersistedState state_;
   std::vector<ServiceMachine> services_;
   Peer peer_;
   ReferenceHosts hosts_;
   std::map<std::string, NicChanged> nics_;
-  bool nics_up_ = true;  // those that services need
+  bool nics_up_ = true;  // those of the links that services need
+  // The spare NIC (mac = "redundant") shows its carrier only while a service is on it; that it had none is
+  // remembered after the service has left, lest it come back for nothing.
+  static constexpr Duration kSpareLimit = std::chrono::seconds(10);  // to come up
+  bool spare_used_ = false;
+  bool spare_lost_ = false;
+  Instant spare_due_ = kNever;
 
   Instant now_ = kLongAgo;
   WallTime wall_{};  // as of wall_at_
@@ -141,6 +177,7 @@ class Node::Impl {
   Instant deadline_ = kLongAgo;
   Instant next_heartbeat_ = kLongAgo;
   Instant next_slow_probe_ = kLongAgo;
+  Instant last_probe_ = kLongAgo;
   Instant next_address_probe_ = kLongAgo;
   bool fast_ = false;        // evidence is late: probes and relays go with every heartbeat
   bool say_it_now_ = false;  // something changed that the peer should hear at once
@@ -170,6 +207,7 @@ class Node::Impl {
   Instant promise_asked_ = kNever;
   std::optional<uint64_t> restart_command_;
   Instant promised_until_ = kLongAgo;  // what this node has promised to its peer
+  bool holds_back_ = false;            // until both nodes have settled on a configuration
 
   // Persisting.
   PersistedState submitted_;
@@ -199,6 +237,22 @@ class Node::Impl {
   RequestAnswer answer_;           // to the peer's latest request, told once its effect is durable
   bool answer_is_new_ = false;
   uint64_t answer_version_ = 0;
+
+  // Fencing and the watchdog (S13).
+  static constexpr Duration kFenceHolds = std::chrono::seconds(30);
+  static constexpr Duration kArmAgain = std::chrono::seconds(10);
+  bool host_rebooted_ = true;  // before this daemon's life
+  Fencing fencing_;
+  bool watchdog_armed_ = false;
+  Instant next_pet_ = kLongAgo;
+  Instant next_arm_ = kLongAgo;
+  std::vector<Instant> unsane_since_;  // per service: kNever, or since when its units run without a right
+  bool told_unsane_ = false;
+  bool told_unarmed_ = false;
+  std::string watchdog_detail_;
+
+  bool tells_lacks_ = false;  // something was lacking in this daemon's life: the peer is told (kLacksTurn)
+  uint64_t peer_lacks_ = 0;   // a bit per ServiceId, as last told by the peer's present daemon
 
   std::optional<Decision> last_decision_;
   Status status_;

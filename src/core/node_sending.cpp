@@ -32,13 +32,23 @@ Heartbeat Node::Impl::heartbeat() const {
     if (link_up_.at(i)) out.links_up = static_cast<uint8_t>(out.links_up | (1U << i));
   }
   out.hosts = hosts_.announce(now_);
-  out.service_nic_up = nics_up();
+  out.watchdog = watchdog_armed_;
+  out.service_nic_up = nics_reach();
   const Surroundings s = surroundings();
   for (const auto& service : services_) out.services.push_back(service.report(s));
-  if (!services_.empty()) {
-    out.lineage_of = static_cast<uint16_t>(lineage_turn_ % services_.size());
+  const size_t turns = services_.size() + (tells_lacks_ ? 1 : 0);
+  const size_t turn = turns == 0 ? 0 : lineage_turn_ % turns;
+  if (turn < services_.size()) {
+    out.lineage_of = static_cast<uint16_t>(turn);
     out.lineage = services_.at(out.lineage_of).stored().lineage;
     if (out.lineage.size() > kMaxLineage) out.lineage.resize(kMaxLineage);
+  } else if (tells_lacks_) {
+    out.lineage_of = kLacksTurn;
+    Epoch lacks;
+    for (size_t i = 0; i < services_.size(); ++i) {
+      if (!services_.at(i).lacks().empty()) lacks.value |= uint64_t{1} << i;
+    }
+    out.lineage = {lacks};
   }
   out.request = request_;
   if (durable_version_ >= answer_version_) {
@@ -50,11 +60,14 @@ Heartbeat Node::Impl::heartbeat() const {
 }
 
 void Node::Impl::send_heartbeat(Actions& out) {
-  const bool late = evidence_is_late();
+  const bool host_late = hosts_.answer_is_late(now_);
+  const bool late = evidence_is_late() || host_late;
   const bool became_late = late && !fast_;
-  if (became_late) mark(Mark::kEvidenceLate);
+  if (became_late) mark(host_late ? Mark::kAnswerLate : Mark::kEvidenceLate);
   fast_ = late;
-  if (now_ < next_heartbeat_ && !say_it_now_ && !became_late) return;
+  // A takeover waits for answers to probes that were sent when the peer's lease was over, not a period later.
+  const bool conclusive = last_probe_ < conclusive_at() && now_ >= conclusive_at();
+  if (now_ < next_heartbeat_ && !say_it_now_ && !became_late && !conclusive) return;
   say_it_now_ = false;
   next_heartbeat_ = now_ + config_.timing.heartbeat;
   ++sequence_;
@@ -74,6 +87,7 @@ void Node::Impl::send_heartbeat(Actions& out) {
   // Probes go with heartbeats, so that each probe of a host has a heartbeat relayed off it beside it.
   if (!fast_ && !slow_probe) return;
   next_slow_probe_ = now_ + config_.timing.probe_slow;
+  last_probe_ = now_;
   for (size_t i = 0; i < config_.hosts.size(); ++i) out.probes.push_back({HostId(i), now_});
 }
 
@@ -92,7 +106,7 @@ void Node::Impl::probe_addresses(Actions& out) {
 void Node::Impl::set_gates(Actions& out) {
   for (size_t i = 0; i < services_.size(); ++i) {
     Instant& gate = gates_.at(i);
-    if (!services_.at(i).holds_lease()) {
+    if (!services_.at(i).needs_gate()) {
       gate = kLongAgo;
       continue;
     }
@@ -109,24 +123,33 @@ void Node::Impl::set_gates(Actions& out) {
 
 void Node::Impl::persist(Actions& out) {
   const bool retry = now_ >= retry_persist_;
-  if (state_ == submitted_ && !retry) {
-    answer_is_new_ = false;
-    return;
+  if (state_ != submitted_ || retry) {
+    if (retry) mark(Mark::kPersistRetried);
+    retry_persist_ = kNever;
+    submitted_ = state_;
+    ++version_;
+    hosts_.submitted(version_, state_.hosts);
+    out.persist = state_;
+    out.persist_version = version_;
   }
-  if (retry) mark(Mark::kPersistRetried);
-  retry_persist_ = kNever;
-  submitted_ = state_;
-  ++version_;
-  hosts_.submitted(version_, state_.hosts);
-  out.persist = state_;
-  out.persist_version = version_;
-  // Nobody is told that an order was carried out before its effect would survive a loss of power.
-  if (exiting_) return;  // the daemon ends now, and changes nothing by it
+  hold_replies(out);
+}
+
+// Nobody is told that an order was carried out before its effect would survive a loss of power: not in the
+// step that hands the state to the disk, nor in a later one while it is on its way. The peer is not told even
+// if this daemon ends now; its own administrator is, who asked for that end, which changes nothing.
+void Node::Impl::hold_replies(Actions& out) {
   if (sabotaged(Canary::kReplyBeforeDurable)) return;
-  if (!out.replies.empty()) mark(Mark::kReplyHeld);
-  for (auto& reply : out.replies) held_replies_.push_back({version_, std::move(reply)});
-  out.replies.clear();
   if (std::exchange(answer_is_new_, false)) answer_version_ = version_;
+  if (exiting_ || durable_version_ >= version_) return;
+  std::erase_if(out.replies, [&](Reply& reply) {
+    // A permission is registered as it is given: held, it would be given after what ends all permitted
+    // writers.
+    if (!reply.ok || reply.permits_only) return false;
+    mark(Mark::kReplyHeld);
+    held_replies_.push_back({version_, std::move(reply)});
+    return true;
+  });
 }
 
 void Node::Impl::release_replies(const Persisted& event, Actions& out) {
@@ -158,9 +181,20 @@ void Node::Impl::reckon_deadline() {
   consider(lease_);
   consider(silent_since() + lease_is_over());
   consider(silent_since() + window());
-  consider(hosts_.steady_at(lease_is_over()));
+  consider(conclusive_at());
   consider(promised_until_);
+  consider(fencing_.next_deadline());
+  if (fencing_.confirmed()) consider(fencing_.confirmed_at() + kFenceHolds);
+  if (config_.watchdog) {
+    consider(watchdog_armed_ ? next_pet_ : next_arm_);
+    consider(std::max(silent_since(), promised_until_) + effects_bound_ + (window() - t.window));
+    consider(hosts_.conclusive_at(silent_since(), effects_bound_));
+    for (const Instant since : unsane_since_) {
+      if (since != kNever) consider(since + stop_limit_);
+    }
+  }
   consider(retry_persist_);
+  if (spare_used_) consider(spare_due_);
   if (restart_command_) consider(promise_asked_ + kPromiseLimit);
   if (peer_better_since_ != kNever) consider(peer_better_since_ + t.settle);
   for (const auto& service : services_) {

@@ -1,4 +1,6 @@
 // What is shown of a node: logs, notices, decisions and the status picture.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/node_impl.hpp"
@@ -11,6 +13,47 @@ void Node::Impl::log(Actions& out, Severity severity, std::string text) const {
 
 void Node::Impl::notice(Actions& out, Severity severity, std::string kind, std::string text) const {
   out.notices.push_back({0, std::move(kind), severity, std::nullopt, std::move(text)});
+}
+
+// One sentence each, as in docs/safety.md.
+std::string Node::Impl::guarantee() const {
+  if (fence_mode())
+    return "a silent peer is switched off before anything is taken over; without a confirmed fence nothing "
+           "is";
+  if (config_.hosts.empty())
+    return "nothing is taken over by itself: a silent peer needs you (`clusterctl start --force`)";
+  std::string out =
+      "at most one node answers for an address; a silent peer is relieved after the window while "
+      "all counted reference hosts answer";
+  if (stop_limit_ == Duration::zero()) return out;
+  const bool fence = config_.peer_fence() != nullptr;
+  if (fence || config_.watchdog) {
+    out += fmt::format("; with effects = \"node\" only after {}{}{}", fence ? "a confirmed fence" : "",
+                       fence && config_.watchdog ? " or " : "",
+                       config_.watchdog ? fmt::format("{:.1f} s, when its watchdog must have reset it",
+                                                      to_seconds(effects_bound_))
+                                        : "");
+  } else {
+    out += "; with effects = \"node\" never by itself: there is neither a watchdog nor a fence";
+  }
+  return out;
+}
+
+std::string Node::Impl::fence_text() const {
+  if (config_.peer_fence() == nullptr) return "";
+  switch (fencing_.state()) {
+    case Fencing::State::kIdle:
+      return "ready";
+    case Fencing::State::kDelayed:
+      return "waits for its delay";
+    case Fencing::State::kUnderWay:
+      return fmt::format("switches {} off", peer_name());
+    case Fencing::State::kConfirmed:
+      return fmt::format("{} is off", peer_name());
+    case Fencing::State::kFailed:
+      return fmt::format("failed ({} times): {}", fencing_.attempts(), fencing_.detail());
+  }
+  return "";
 }
 
 void Node::Impl::make_status() {
@@ -50,14 +93,23 @@ void Node::Impl::make_status() {
   const Surroundings s = surroundings();
   status.services.clear();
   for (const auto& service : services_) status.services.push_back(service.status(s));
+  for (size_t i = 0; i < services_.size(); ++i)
+    status.services.at(i).lacks_at_peer = peer_heard() && ((peer_lacks_ >> i) & 1U) != 0;
   status.config_differs = !config_agrees();
   status.moves_stopped = moves_stopped_;
   status.lease = lease_;
   status.lateness = lateness_;
-  status.mode = config_.hosts.empty() ? "manual" : "reference hosts";
+  status.mode = !config_.hosts.empty() ? "reference" : fence_mode() ? "fence" : "manual";
   const bool forced =
       std::any_of(services_.begin(), services_.end(), [](const auto& m) { return m.forced(); });
   if (forced) status.mode = "manual (forced by an administrator)";
+  status.guarantee = guarantee();
+  status.fence = fence_text();
+  if (config_.watchdog) {
+    status.watchdog = watchdog_armed_ ? "armed: " + watchdog_detail_ : "not armed: " + watchdog_detail_;
+    here.watchdog = watchdog_armed_;
+    there.watchdog = state_.peer_watchdog;
+  }
   status.last_decision = last_decision_;
 }
 

@@ -25,6 +25,8 @@ class Peer {
  public:
   // Takes a heartbeat in. Returns true if it is newer than all before (late ones only prove life).
   bool heard(Instant now, std::optional<LinkId> link, const Heartbeat& heartbeat, BootId own_boot);
+  // Something of it arrived that may be a recording: it counts for nothing but against a takeover.
+  void sign_of_life(Instant now) { last_sign_of_life_ = now; }
   // Remembers when the own heartbeat `sequence` was sent.
   void sent(uint64_t sequence, Instant now);
 
@@ -32,6 +34,8 @@ class Peer {
   [[nodiscard]] const Heartbeat* latest() const { return latest_ ? &*latest_ : nullptr; }
   [[nodiscard]] bool known() const { return latest_.has_value(); }
   [[nodiscard]] Instant last_receipt() const { return last_receipt_; }
+  // … of a datagram that did not prove to be of a living daemon.
+  [[nodiscard]] Instant last_sign_of_life() const { return last_sign_of_life_; }
   [[nodiscard]] Instant last_direct() const { return last_direct_; }
   [[nodiscard]] Instant last_receipt_on(LinkId link) const { return on_link_.at(link.at()); }
   // When the newest own heartbeat that the peer is known to have received was sent (S1).
@@ -46,8 +50,8 @@ class Peer {
   // Everything that a snapshot of the node must hold (core/node_snapshot.cpp).
   template <class Archive>
   void fields(Archive& archive) {
-    archive(latest_, last_receipt_, last_direct_, on_link_, acked_sent_, acked_by_this_daemon_,
-            acked_sequence_, last_sent_, rebooted_, previous_boot_, sent_at_);
+    archive(latest_, last_receipt_, last_sign_of_life_, last_direct_, on_link_, acked_sent_,
+            acked_by_this_daemon_, acked_sequence_, last_sent_, rebooted_, previous_boot_, sent_at_);
   }
 
  private:
@@ -55,6 +59,7 @@ class Peer {
 
   std::optional<Heartbeat> latest_;
   Instant last_receipt_ = kLongAgo;
+  Instant last_sign_of_life_ = kLongAgo;
   Instant last_direct_ = kLongAgo;
   std::array<Instant, kMaxLinks> on_link_ = detail::long_ago<kMaxLinks>();
   Instant acked_sent_ = kLongAgo;

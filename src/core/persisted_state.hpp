@@ -41,6 +41,7 @@ struct PersistedState {
   bool locked = false;
   std::string lock_reason;
   bool peer_faulty = false;         // the peer was judged faulty and is to be locked when it returns
+  bool peer_watchdog = false;       // the peer said last that its watchdog is armed
   std::vector<WallTime> takeovers;  // of the last hour, oldest first (S11)
   uint64_t notice_sequence = 0;     // number of the last notice sent
   bool operator==(const PersistedState&) const = default;

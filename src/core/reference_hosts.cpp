@@ -33,6 +33,14 @@ bool ReferenceHosts::answers(HostId id, Instant now) const {
   return now - hosts_.at(id.at()).last_sent < 3 * config_->timing.probe_slow;
 }
 
+bool ReferenceHosts::answer_is_late(Instant now) const {
+  const Duration limit = config_->timing.probe_slow + 3 * config_->timing.heartbeat;
+  for (size_t i = 0; i < hosts_.size(); ++i) {
+    if (answers(HostId(i), now) && now - hosts_.at(i).last_sent >= limit) return true;
+  }
+  return false;
+}
+
 bool ReferenceHosts::relays(HostId id, Instant now) const {
   return now - hosts_.at(id.at()).last_relayed < 4 * config_->timing.probe_slow;
 }
@@ -52,6 +60,10 @@ bool ReferenceHosts::in_standby_set(const Host& host) const {
   return host.wanted.in_standby_set || host.durable.in_standby_set;
 }
 
+bool ReferenceHosts::any_in_active_set() const {
+  return std::any_of(hosts_.begin(), hosts_.end(), [this](const Host& h) { return in_active_set(h); });
+}
+
 Instant ReferenceHosts::lease_evidence() const {
   Instant newest = kLongAgo;
   for (const Host& host : hosts_) {
@@ -60,28 +72,32 @@ Instant ReferenceHosts::lease_evidence() const {
   return newest;
 }
 
-std::vector<HostId> ReferenceHosts::not_steady_for(Duration needed, Instant now) const {
+std::vector<HostId> ReferenceHosts::not_conclusive(Instant silent_since, Duration lease, Instant now) const {
   const Duration fresh = config_->timing.heartbeat * 5 / 2;
   std::vector<HostId> out;
   for (size_t i = 0; i < hosts_.size(); ++i) {
     const Host& host = hosts_.at(i);
     if (!in_standby_set(host)) continue;
-    if (now - host.last_sent > fresh || now - host.steady_since < needed) out.emplace_back(i);
+    const Instant steady = sabotaged(Canary::kHostsNeedNoRun) ? silent_since : host.steady_since;
+    const Instant lease_over = std::max(silent_since, steady) + lease;
+    const bool answered_after = (sabotaged(Canary::kStaleAnswersCount) ? now : host.last_sent) >= lease_over;
+    if (!answered_after && now >= lease_over) mark(Mark::kAnswerFromBeforeLeaseOver);
+    if (now - host.last_sent > fresh || !answered_after) out.emplace_back(i);
   }
   return out;
 }
 
-bool ReferenceHosts::all_steady_for(Duration needed, Instant now) const {
+bool ReferenceHosts::all_conclusive(Instant silent_since, Duration lease, Instant now) const {
   const size_t may_miss = sabotaged(Canary::kStandbyNeedsFewer) ? 1 : 0;
-  return standby_members() > 0 && not_steady_for(needed, now).size() <= may_miss;
+  return standby_members() > 0 && not_conclusive(silent_since, lease, now).size() <= may_miss;
 }
 
-Instant ReferenceHosts::steady_at(Duration needed) const {
-  Instant latest = kLongAgo;
+Instant ReferenceHosts::conclusive_at(Instant silent_since, Duration lease) const {
+  Instant latest = silent_since;
   for (const Host& host : hosts_) {
-    if (in_standby_set(host)) latest = std::max(latest, host.steady_since + needed);
+    if (in_standby_set(host)) latest = std::max(latest, host.steady_since);
   }
-  return latest;
+  return latest + lease;
 }
 
 size_t ReferenceHosts::active_members() const {

@@ -1,8 +1,12 @@
 // Reference hosts: when each one answered, and the counted sets S_A and S_B (S2).
 //
 // Evidence. An answer counts from when its probe was *sent*. `steady_since` is the begin of the current run
-// of answered probes without a gap of more than 2.5 fast probe periods: that run is what a standby must have
-// seen of every host of its S_B for a full window before it takes over.
+// of answered probes without a gap of more than 2.5 fast probe periods. Before a standby takes over, every
+// host of its S_B must be *conclusive*: its run has lasted for the peer's longest possible lease while the
+// peer was silent, counted up to the newest answered probe and not up to now. Whatever the peer has renewed
+// its lease by, it did so before the run or before the silence, so the lease was over when that probe was
+// sent; what the host does after that, in the 2.5 periods for which its last answer counts, renews nothing
+// any more.
 //
 // Counted sets. Each node has its own S_A (any answer of a member may renew its lease) and S_B (all members
 // must answer before it takes over). The invariant is S_A(x) is a subset of S_B(y) for x != y, at every
@@ -42,6 +46,10 @@ class ReferenceHosts {
   // Time since the newest answered probe was sent is below three slow probe periods.
   [[nodiscard]] bool answers(HostId host, Instant now) const;
   [[nodiscard]] bool relays(HostId host, Instant now) const;
+  // A host that answers has not answered a slow probe in time: it is asked with every heartbeat until it
+  // answers or counts as silent. A lossy network loses single probes all the time, and three in a row every
+  // few minutes; it does not lose twenty.
+  [[nodiscard]] bool answer_is_late(Instant now) const;
   [[nodiscard]] Instant last_answer(HostId host) const { return hosts_.at(host.at()).last_sent; }
   [[nodiscard]] unsigned count_answering(Instant now) const;
 
@@ -49,14 +57,17 @@ class ReferenceHosts {
   [[nodiscard]] bool in_active_set(HostId host) const { return in_active_set(hosts_.at(host.at())); }
   [[nodiscard]] bool in_standby_set(HostId host) const { return in_standby_set(hosts_.at(host.at())); }
 
+  [[nodiscard]] bool any_in_active_set() const;
+
   // When the newest answered probe to a member of S_A was sent: the lease may run from there.
   [[nodiscard]] Instant lease_evidence() const;
-  // True if S_B is not empty and each member has answered without a gap for `needed`, until now.
-  [[nodiscard]] bool all_steady_for(Duration needed, Instant now) const;
-  // Names of members of S_B that have not: for "does not take over, because …".
-  [[nodiscard]] std::vector<HostId> not_steady_for(Duration needed, Instant now) const;
-  // Earliest instant at which all_steady_for can become true if every probe is answered from now on.
-  [[nodiscard]] Instant steady_at(Duration needed) const;
+  // True if S_B is not empty and each member is conclusive: the peer is silent since `silent_since`, and
+  // `lease` is the longest for which it may go on without new evidence.
+  [[nodiscard]] bool all_conclusive(Instant silent_since, Duration lease, Instant now) const;
+  // The members of S_B that are not: for "does not take over, because …".
+  [[nodiscard]] std::vector<HostId> not_conclusive(Instant silent_since, Duration lease, Instant now) const;
+  // The earliest probe whose answer can make all of them conclusive, if none before it goes unanswered.
+  [[nodiscard]] Instant conclusive_at(Instant silent_since, Duration lease) const;
 
   // Moves hosts in and out of the sets. Called with each new heartbeat of the peer.
   // Returns true if `state().hosts` has changed and must be persisted.

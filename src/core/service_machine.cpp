@@ -1,6 +1,6 @@
 // The order of a review: what is learnt from the peer, the lease, the claim of an epoch, then the state.
-// The states themselves are in service_states.cpp, the rights in service_rights.cpp, orders in
-// service_orders.cpp.
+// The states themselves are in service_states.cpp, the rights in service_rights.cpp, relations to other
+// services in service_relations.cpp, orders in service_orders.cpp.
 #include "core/service_machine.hpp"
 
 #include <fmt/format.h>
@@ -13,11 +13,17 @@
 namespace clusterd {
 
 ServiceMachine::ServiceMachine(const Config& config, ServiceId id, PersistedService& stored)
-    : config_(&config), id_(id), stored_(&stored), members_(config, id), mirrors_(config, id) {
+    : config_(&config),
+      id_(id),
+      stored_(&stored),
+      members_(config, id),
+      mirrors_(config, id),
+      guard_(config, id) {
   mirrors_.restore_halts(stored.halted_mirrors);
 }
 
 void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Actions& out) {
+  claim_perhaps_used_ = stored_->claimed.value != 0;
   if (stored_->blocked) mark(Mark::kStartsBlocked);
   if (!stored_->active || stored_->blocked) {
     out.shut_gates.push_back(id_);  // whatever a predecessor left behind: first silent, then stopped
@@ -28,7 +34,7 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
   if (!host_rebooted && gate > now && stored_->claimed.value == 0) {
     // The predecessor's lease still runs: go on as if nothing had happened.
     mark(Mark::kGoesOnAtLease);
-    members_.start(now, out);
+    if (service().after.empty()) members_.start(now, out);  // else it waits for its forerunners, as it is
     mirrors_.begin(now, stored_->epoch, out);
     become(Starting{});
     log(out, Severity::kNotice,
@@ -40,7 +46,8 @@ void ServiceMachine::begin(Instant now, bool host_rebooted, Instant gate, Action
   mark(Mark::kStartsSuspended);
   out.shut_gates.push_back(id_);
   mirrors_.begin(now, stored_->epoch, out);
-  become(Suspended{now, false});
+  const bool known = !host_rebooted && stored_->claimed.value == 0;
+  become(Suspended{now, false, known ? std::min(now, gate) : kLongAgo});
   if (host_rebooted) members_.stop(now, out);
   log(out, Severity::kNotice,
       fmt::format("was active here at epoch {}; waits for its peer, or for evidence that it may go on",
@@ -63,11 +70,13 @@ bool ServiceMachine::review(const Surroundings& s, Actions& out) {
   } else {
     peer_ready_since_ = kNever;
   }
+  note_split(s);
   probe_time_ = s.probe_time;
   if (review_peer(s, out)) return true;
   if (review_lease(s, out)) return true;
   if (review_claim(s, out)) return true;
   tell_mirrors(s, out);
+  tell_lacks(out);
   return std::visit([&](auto& state) { return review_state(s, out, state); }, state_);
 }
 
@@ -91,6 +100,7 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
   const auto* report = theirs(s);
   if (report == nullptr || !s.peer_heard) return false;
   review_divergence(s, out);
+  if (served_unremembered(report->epoch)) remember(s, report->epoch, out);
   if (report->epoch > stored_->epoch && !sabotaged(Canary::kEpochIgnored)) {
     if (holds()) {
       mark(Mark::kHigherEpochWhileHolding);
@@ -105,7 +115,8 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
     out.stop_receivers.push_back(id_);  // whatever still writes here was let in at a lower epoch (S8)
     stored_->epoch = report->epoch;
     stored_->active = false;
-    claim_.reset();
+    synced_by_peer_ = false;  // that was said of an earlier epoch (S8)
+    drop_claim();
   }
   const bool newest_there = report->role != Role::kStandby && report->role != Role::kFailed &&
                             report->epoch == report->data_epoch && report->epoch == stored_->epoch;
@@ -122,6 +133,31 @@ bool ServiceMachine::review_peer(const Surroundings& s, Actions& out) {
     }
   }
   return false;
+}
+
+// Only this node draws such numbers, and the peer has learnt it from somebody who served at it: a predecessor
+// here, whose disk kept the claim and failed before it knew of the activation.
+bool ServiceMachine::served_unremembered(Epoch told) const {
+  return told > stored_->epoch && told <= stored_->claimed && told.value % kNodes == config_->self.at() &&
+         !sabotaged(Canary::kOwnEpochForgotten);
+}
+
+// The files of that epoch are here and nowhere else: neither may this node take itself for overtaken, nor the
+// peer take itself for complete (S8).
+void ServiceMachine::remember(const Surroundings& s, Epoch epoch, Actions& out) {
+  mark(Mark::kOwnEpochRemembered);
+  out.stop_receivers.push_back(id_);
+  stored_->epoch = stored_->data_epoch = epoch;
+  stored_->lineage.insert(stored_->lineage.begin(), epoch);
+  if (stored_->lineage.size() > kMaxLineage) stored_->lineage.resize(kMaxLineage);
+  stored_->active = true;
+  if (holds()) mirrors_.begin(s.now, epoch, out);
+  synced_by_peer_ = false;
+  changed_ = true;
+  log(out, Severity::kWarning,
+      fmt::format(
+          "{} knows of epoch {}: it was served here, and the disk had failed before it was written down",
+          config_->node(config_->peer()).name, epoch.value));
 }
 
 void ServiceMachine::review_divergence(const Surroundings& s, Actions& out) {
@@ -167,8 +203,7 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   if (!right) {
     if (!claim_) return false;
     mark(Mark::kClaimAborted);
-    claim_.reset();
-    stored_->claimed = Epoch{};  // it was never used
+    drop_claim();
     log(out, Severity::kInfo, "does not take over after all: the right to it is gone");
     return true;
   }
@@ -176,7 +211,7 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   if (*right == Right::kResume && members_.state() != Members::State::kDown &&
       members_.state() != Members::State::kStopping) {
     mark(Mark::kResumedAsItWas);
-    members_.start(s.now, out);
+    start_members(s, out);
     out.announce.push_back(id_);  // the neighbours have given the address up meanwhile
     become(Starting{});
     decide(s, out, fmt::format("resumes {} at epoch {}", service().name, stored_->epoch.value),
@@ -219,6 +254,14 @@ bool ServiceMachine::review_claim(const Surroundings& s, Actions& out) {
   return true;
 }
 
+// A claim of this daemon was never used; one that it has found may have been.
+void ServiceMachine::drop_claim() {
+  claim_.reset();
+  if (claim_perhaps_used_ && stored_->claimed > stored_->epoch) return;
+  stored_->claimed = Epoch{};
+  claim_perhaps_used_ = false;
+}
+
 void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   const Right right = claim_->right;
   const Epoch epoch = stored_->claimed;
@@ -240,6 +283,7 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   stored_->epoch = epoch;
   stored_->data_epoch = epoch;
   stored_->claimed = Epoch{};
+  claim_perhaps_used_ = false;
   stored_->active = true;
   told_why_not_.clear();
   forced_ = right == Right::kForce;
@@ -247,7 +291,7 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   force_ordered_ = false;
   move_ordered_ = false;
   if (!sabotaged(Canary::kReceiversLeft)) out.stop_receivers.push_back(id_);
-  members_.start(s.now, out);
+  start_members(s, out);
   mirrors_.begin(s.now, epoch, out);
   become(Starting{});
 
@@ -256,7 +300,7 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   switch (right) {
     case Right::kTakeover:
       mark(Mark::kActivatedByTakeover);
-      decide(s, out, what, s.silence_evidence);
+      decide(s, out, what, takeover_evidence(s));
       notice(out, Severity::kWarning, "takeover", what);
       break;
     case Right::kRelease:
@@ -276,17 +320,48 @@ void ServiceMachine::activate(const Surroundings& s, Actions& out) {
   }
 }
 
+// A release may come back, and members that still stop may have to write: then everything stays as it is.
+void ServiceMachine::review_guard(Actions& out) {
+  const bool standby = std::holds_alternative<Standby>(state_);
+  const bool released = std::holds_alternative<Released>(state_);
+  const bool still = members_.state() == Members::State::kDown;
+  if (claim_ || !(standby || released)) return guard_.review(GuardRules::Wish::kLift, out);
+  guard_.review(standby && still ? GuardRules::Wish::kSet : GuardRules::Wish::kAsItIs, out);
+}
+
+void ServiceMachine::on(const GuardReport& report, Actions& out) {
+  const auto before = guard_.of(report.mirror);
+  if (!guard_.on(report) || guard_.of(report.mirror) == before) return;
+  const std::string title =
+      fmt::format("mirror {} of {}", service().mirrors.at(report.mirror.at()).name, service().name);
+  if (report.outcome == GuardReport::Outcome::kFailed) {
+    mark(Mark::kGuardFailed);
+    notice(
+        out, Severity::kWarning, "guard-failed",
+        fmt::format("{} is not guarded here: {}. What is changed here now will be overwritten; it is tried "
+                    "again",
+                    title, report.detail));
+  } else if (report.outcome == GuardReport::Outcome::kSet && report.detail.empty()) {
+    log(out, Severity::kInfo, fmt::format("{} is guarded: its folders are read-only here", title));
+  } else if (report.outcome == GuardReport::Outcome::kSet) {
+    log(out, Severity::kWarning,
+        fmt::format("{} is guarded, but not from who was there before: {}", title, report.detail));
+  }
+}
+
 void ServiceMachine::tell_mirrors(const Surroundings& s, Actions& out) {
   const auto* report = theirs(s);
   const bool receives = s.peer_direct && s.config_agrees && report != nullptr &&
                         report->role == Role::kStandby && report->epoch <= stored_->epoch;
-  const bool serving = std::holds_alternative<Active>(state_);
-  if (serving) mirrors_.review(s.now, receives, out);
+  const bool serving = std::holds_alternative<Active>(state_) || waits();
+  if (serving) mirrors_.review(s.now, receives || sabotaged(Canary::kTargetUnasked), out);
   for (const auto& done : mirrors_.take_finished()) {
     const auto& report_of = done.report;
     const std::string title = fmt::format("mirror {} of {}", done.mirror, service().name);
     changed_ = true;
-    if (report_of.outcome == MirrorReport::Outcome::kHalted) {
+    if (report_of.outcome == MirrorReport::Outcome::kProgress) {
+      tell_scrub(title, report_of.scrub, out);
+    } else if (report_of.outcome == MirrorReport::Outcome::kHalted) {
       mark(Mark::kMirrorHalted);
       auto& halted = stored_->halted_mirrors;
       if (std::find(halted.begin(), halted.end(), done.mirror) == halted.end()) halted.push_back(done.mirror);
@@ -310,6 +385,36 @@ void ServiceMachine::tell_mirrors(const Surroundings& s, Actions& out) {
   }
 }
 
+// Of a standby alone: what serves shows by itself what it lacks.
+void ServiceMachine::tell_lacks(Actions& out) {
+  if (!std::holds_alternative<Standby>(state_) || told_lacks_ == !lacks_.empty()) return;
+  told_lacks_ = !lacks_.empty();
+  mark(told_lacks_ ? Mark::kStandbyLacks : Mark::kStandbyLacksNothing);
+  const std::string& self = config_->node(config_->self).name;
+  if (told_lacks_) {
+    notice(out, Severity::kWarning, "standby-not-ready",
+           fmt::format("{}: the standby {} could not run it as it is: {}", service().name, self, lacks_));
+  } else {
+    notice(out, Severity::kNotice, "standby-ready",
+           fmt::format("{}: the standby {} has what it needs again", service().name, self));
+  }
+}
+
+void ServiceMachine::tell_scrub(const std::string& title, const MirrorScrub& scrub, Actions& out) const {
+  const std::string but =
+      scrub.skipped == 0 ? "" : fmt::format("; {} changed meanwhile and were not compared", scrub.skipped);
+  if (scrub.differed > 0) {
+    notice(
+        out, Severity::kWarning, "mirror-differed",
+        fmt::format(
+            "{}: the contents of {} of {} files differed, and nothing had said so; they were sent anew: {}{}",
+            title, scrub.differed, scrub.files, scrub.found, but));
+  } else {
+    notice(out, Severity::kNotice, "mirror-proved",
+           fmt::format("{}: the contents of {} files are equal on both nodes{}", title, scrub.files, but));
+  }
+}
+
 // ---- transitions ----
 
 void ServiceMachine::become(State state) {
@@ -319,7 +424,7 @@ void ServiceMachine::become(State state) {
 
 void ServiceMachine::suspend(const Surroundings& s, const std::string& why, Actions& out) {
   out.shut_gates.push_back(id_);
-  become(Suspended{s.now, false});
+  become(Suspended{s.now, false, std::min(s.now, s.lease_end)});
   decide(s, out, fmt::format("falls silent for {}", service().name), {why});
   notice(out, Severity::kError, "lease-lost",
          fmt::format("{}: {}: no packet leaves until it may", service().name, why));
@@ -337,18 +442,17 @@ void ServiceMachine::break_off(const Surroundings& s, const std::string& why, Ac
   move_ordered_ = false;
   notice(out, Severity::kWarning, "handover-failed",
          fmt::format("{}: {}: it stays here", service().name, why));
-  become(Suspended{s.now, true});
+  become(Suspended{s.now, true, kLongAgo});
 }
 
 void ServiceMachine::step_down(const Surroundings& s, const std::string& why, Actions& out) {
   out.shut_gates.push_back(id_);
   mirrors_.end(out);
-  claim_.reset();
-  stored_->claimed = Epoch{};
   if (const auto* report = theirs(s); report != nullptr && report->epoch > stored_->epoch) {
     stored_->epoch = report->epoch;
     stored_->active = false;
   }
+  drop_claim();
   synced_by_peer_ = false;
   move_ordered_ = false;
   forced_ = false;
@@ -372,7 +476,8 @@ void ServiceMachine::step_down(const Surroundings& s, const std::string& why, Ac
 }
 
 void ServiceMachine::stop(const Surroundings& s, Then then, Actions& out) {
-  const bool silent = !holds_lease();
+  // What has refused to stop in the middle of a restart has had its gate shut (S7): that is not undone.
+  const bool silent = !holds_lease() || members_.state() == Members::State::kStopFailed;
   members_.stop(s.now, out);
   become(Stopping{then, silent});
 }
@@ -380,12 +485,14 @@ void ServiceMachine::stop(const Surroundings& s, Then then, Actions& out) {
 void ServiceMachine::members_failed(const Surroundings& s, Actions& out) {
   const std::string trouble = members_.trouble();
   stored_->blocked = true;
-  const bool to_peer = peer_ready(s) && !s.moves_stopped;
+  const bool to_peer = may_move(s) && !s.moves_stopped && !members_.nowhere();
   mark(to_peer ? Mark::kFailedToPeer : Mark::kFailedAlone);
   notice(out, Severity::kError, "service-failed",
          fmt::format("{} failed on {}: {}. {}", service().name, config_->node(config_->self).name, trouble,
                      to_peer ? "The peer takes over"
-                             : "No ready standby: it is stopped and needs you (`clusterctl online`)"));
+                     : members_.nowhere()
+                         ? "It is stopped: correct it, then `clusterctl online`"
+                         : "No ready standby: it is stopped and needs you (`clusterctl online`)"));
   decide(s, out, fmt::format("gives up {} here", service().name), {trouble});
   stop(s, to_peer ? Then::kRelease : Then::kFail, out);
 }

@@ -28,6 +28,12 @@
 //
 // Whoever says "released" may not take before the peer has acknowledged that it does not say so any more
 // (`release_is_fresh`): so a release is always good for the other node alone.
+//
+// Relations to other services (service_relations.cpp) put off a start, or keep a service from being handed
+// over alone; they never give a right to serve, and nothing waits for them once the lease has run out. In
+// words: the *companions* of a service are the rest of its `with` group, its *forerunners* stand in its
+// `after`, and it is a *follower* of them. A service in Starting whose members are down *waits* for a
+// forerunner: it serves nothing yet, but it is already this node's to serve.
 #pragma once
 
 #include <optional>
@@ -38,16 +44,21 @@
 
 #include "core/actions.hpp"
 #include "core/config.hpp"
+#include "core/guard_rules.hpp"
 #include "core/members.hpp"
 #include "core/mirror_rules.hpp"
 #include "core/persisted_state.hpp"
 #include "core/status.hpp"
+#include "core/timing.hpp"
 
 namespace clusterd {
+
+class ServiceMachine;
 
 // What the node knows at this instant, as far as a service has to know it. Made anew by Node for each review.
 struct Surroundings {
   Instant now;
+  const std::vector<ServiceMachine>* services = nullptr;  // all of this node, per ServiceId
   const Heartbeat* peer = nullptr;  // newest; nullptr if none was heard in this daemon's life
   bool peer_heard = false;          // within the window
   bool peer_direct = false;         // … on a link, not only off a reference host
@@ -63,11 +74,23 @@ struct Surroundings {
   std::vector<std::string> silence_evidence;
   std::string no_takeover_reason;  // the peer is long silent, but the evidence does not suffice: why
   Duration probe_time{};           // what the LAN is given to answer before a takeover
+  bool watchdog_settled = true;    // it is known whether it can be armed
+  bool watchdog_ready = true;      // this node's watchdog is armed, or none is configured
+  bool fence_mode = false;    // there are no reference hosts: nothing but a fence tells dead from cut off
+  bool effects_over = false;  // nothing of a service with effects = "node" runs on the silent peer (S13)
+  // A lease of this machine that ended no longer ago: the peer cannot have become active on E since.
+  Duration effects_grace{};
+  Instant lease_end = kLongAgo;  // of the newest lease
+  std::string effects_evidence;  // … how that is known
+  std::string effects_reason;    // … not yet: why
   bool locked = false, leaving = false, moves_stopped = false;
   bool peer_better = false;  // the peer has had the better reachability for the settle time (S5)
   std::string better_evidence;
   int reach_here = 0, reach_peer = 0;  // comparable scores
-  bool nics_up = true;
+  bool nics_up = true;                 // without them nothing can be served here
+  bool nics_reach = true;              // … and the spare NIC has carrier, as far as is known
+  bool disk_refuses = false;           // the last state could not be written: no epoch can be claimed (S4)
+  bool counts_hosts = true;            // S_A is not empty: without the peer a lease can be had
   uint64_t durable_version = 0;
   uint64_t next_version = 1;  // the version that a change made in this review will have
 };
@@ -82,6 +105,10 @@ class ServiceMachine {
   // Looks at everything and takes at most one transition; true if it took one (call again).
   bool review(const Surroundings& s, Actions& out);
 
+  // Once everything has come to rest: one step orders one thing, since it would not be performed in the order
+  // in which it was thought.
+  void review_guard(Actions& out);
+
   // Falls silent if the lease has run out; called before an event whose evidence could renew it.
   bool review_lease(const Surroundings& s, Actions& out);
 
@@ -91,8 +118,14 @@ class ServiceMachine {
     members_.on(now, event, out);
   }
   void on(Instant now, const MirrorReport& report, Actions& out) { mirrors_.on(now, report, out); }
+  void on(const LackReport& report) { lacks_ = report.lacks; }
+  void on(const GuardReport& report, Actions& out);
   void answered_by_stranger(Instant now, const AddressAnswered& event, Instant counts_from, Actions& out);
   void learn_lineage(const std::vector<Epoch>& lineage);
+  // This node stood still, and has not asked the LAN meanwhile: what it has not heard says nothing.
+  void ask_lan_anew(Instant now) {
+    if (claim_) claim_->since = now;
+  }
   void peer_was_away() { mirrors_.peer_was_away(); }
   void tick(Instant now, Actions& out) { members_.tick(now, out); }
 
@@ -111,10 +144,19 @@ class ServiceMachine {
   [[nodiscard]] ServiceReport report(const Surroundings& s) const;
   [[nodiscard]] ServiceStatus status(const Surroundings& s) const;
   [[nodiscard]] Role role() const;
-  [[nodiscard]] bool holds_lease() const;      // its gate is to be kept open
+  [[nodiscard]] bool holds_lease() const;      // it rests on the lease
+  [[nodiscard]] bool needs_gate() const;       // … and serves, or is about to: its gate is to be kept open
   [[nodiscard]] bool holds() const;            // has not let go
   [[nodiscard]] bool watches_address() const;  // about to take over: the LAN is probed (veto)
   [[nodiscard]] bool forced() const { return forced_; }
+  // S13. Whether its units are known to have ended, or run by right: then the watchdog may be petted.
+  [[nodiscard]] bool effects_are_sane(const Surroundings& s) const;
+  [[nodiscard]] bool effects_may_go_on() const;  // units of a service with effects = "node" may run here
+  // It would take over but for what may still run on the peer.
+  [[nodiscard]] bool wants_fence(const Surroundings& s) const;
+  // What this machine lacks to run its members, in words. It hinders nothing: a takeover is tried all the
+  // same.
+  [[nodiscard]] const std::string& lacks() const { return lacks_; }
   [[nodiscard]] Instant next_deadline() const;
   [[nodiscard]] const PersistedService& stored() const { return *stored_; }
   // Once after a takeover on evidence. The peer is at fault only if it was the one that had been active.
@@ -125,9 +167,10 @@ class ServiceMachine {
   // Everything that a snapshot of the node must hold (core/node_snapshot.cpp).
   template <class Archive>
   void fields(Archive& archive) {
-    archive(state_, members_, mirrors_, claim_, synced_by_peer_, move_ordered_, force_ordered_, forced_,
-            forced_until_, withdrawn_sequence_, force_since_, vetoed_at_, probe_time_, no_handover_before_,
-            peer_ready_since_, peer_lineage_, divergence_told_, detail_, told_why_not_, took_, changed_);
+    archive(state_, members_, mirrors_, guard_, claim_, claim_perhaps_used_, synced_by_peer_, move_ordered_,
+            force_ordered_, forced_, forced_until_, withdrawn_sequence_, force_since_, vetoed_at_,
+            probe_time_, no_handover_before_, peer_ready_since_, split_since_, peer_lineage_,
+            divergence_told_, detail_, told_why_not_, lacks_, told_lacks_, took_, changed_);
   }
 
  private:
@@ -143,10 +186,12 @@ class ServiceMachine {
     bool silent = false;
     bool flushing = false;
     Instant flush_limit = kNever;
+    bool ready = false;  // stopped and flushed: let go of together with those that go along
   };
   struct Suspended {
     Instant since = kLongAgo;
-    bool stopping = false;  // the members are being taken down (the grace has passed)
+    bool stopping = false;         // the members are being taken down (the grace has passed)
+    Instant lease_end = kLongAgo;  // kLongAgo: not known
   };
   struct Released {
     Instant since = kLongAgo;
@@ -172,6 +217,8 @@ class ServiceMachine {
   [[nodiscard]] bool peer_is_candidate(const Surroundings& s) const;
   [[nodiscard]] bool right_holds(Right right, const Surroundings& s) const;
   [[nodiscard]] std::optional<Right> right_to_serve(const Surroundings& s) const;
+  [[nodiscard]] bool may_take_over(const Surroundings& s) const;
+  [[nodiscard]] bool effects_cleared(const Surroundings& s) const;
   [[nodiscard]] bool may_resume(const Surroundings& s) const;
   [[nodiscard]] bool was_last_active() const;
   [[nodiscard]] bool release_is_fresh(const Surroundings& s) const;
@@ -186,26 +233,61 @@ class ServiceMachine {
   bool review_state(const Surroundings& s, Actions& out, Released& state);
   bool review_state(const Surroundings& s, Actions& out, Failed& state);
   [[nodiscard]] bool wants_to_hand_over(const Surroundings& s, std::string& why) const;
+  [[nodiscard]] bool served_unremembered(Epoch told) const;
+  void remember(const Surroundings& s, Epoch epoch, Actions& out);
   void review_divergence(const Surroundings& s, Actions& out);
   void tell_mirrors(const Surroundings& s, Actions& out);
+  void tell_lacks(Actions& out);
+  void tell_scrub(const std::string& title, const MirrorScrub& scrub, Actions& out) const;
 
+  void drop_claim();
   void activate(const Surroundings& s, Actions& out);
   void suspend(const Surroundings& s, const std::string& why, Actions& out);
   void step_down(const Surroundings& s, const std::string& why, Actions& out);
   void stop(const Surroundings& s, Then then, Actions& out);
   void members_failed(const Surroundings& s, Actions& out);
   void stopped(const Surroundings& s, Stopping& state, Actions& out);
+  bool flushed(const Surroundings& s, Actions& out, Stopping& state);
   void withdraw(const Surroundings& s);
   void break_off(const Surroundings& s, const std::string& why, Actions& out);
   void become(State state);
+  [[nodiscard]] std::vector<std::string> takeover_evidence(const Surroundings& s) const;
   [[nodiscard]] Epoch next_epoch(const Surroundings& s) const;
+
+  // Relations (service_relations.cpp).
+  enum class Along : uint8_t { kNobody, kAwaited, kStays };
+  [[nodiscard]] const ServiceMachine& other(ServiceId id, const Surroundings& s) const;
+  [[nodiscard]] bool serves() const;
+  [[nodiscard]] bool waits() const;
+  [[nodiscard]] bool serves_at_peer(ServiceId id, const Surroundings& s) const;
+  [[nodiscard]] bool is_with(ServiceId id) const;
+  [[nodiscard]] std::optional<ServiceId> awaited(const Surroundings& s) const;
+  [[nodiscard]] std::optional<ServiceId> running_follower(const Surroundings& s) const;
+  [[nodiscard]] bool wants_away(const Surroundings& s) const;
+  [[nodiscard]] std::optional<ServiceId> yields_to(const Surroundings& s) const;
+  [[nodiscard]] bool may_move(const Surroundings& s) const;
+  [[nodiscard]] bool own_wish(const Surroundings& s, std::string& why) const;
+  [[nodiscard]] bool leads_away(const Surroundings& s) const;
+  [[nodiscard]] bool joins_peer(const Surroundings& s) const;
+  [[nodiscard]] std::optional<ServiceId> crowded_by(const Surroundings& s) const;
+  [[nodiscard]] bool apart_at_peer(const Surroundings& s) const;
+  [[nodiscard]] int pull_of_peer() const;
+  [[nodiscard]] std::optional<NodeId> related_place(const Surroundings& s) const;
+  [[nodiscard]] std::string why_companions_stay(const Surroundings& s) const;
+  [[nodiscard]] Along along(const Surroundings& s) const;
+  bool awaits_along(const Surroundings& s, Stopping& state, Actions& out);
+  void note_split(const Surroundings& s);
+  void start_members(const Surroundings& s, Actions& out);
+  bool review_waiting(const Surroundings& s, Actions& out);
+  bool await_follower(const Surroundings& s);
+  void step_aside(const Surroundings& s, ServiceId forerunner, Actions& out);
+  void hand_over(const Surroundings& s, const std::string& why, Actions& out);
 
   void log(Actions& out, Severity severity, const std::string& text) const;
   void notice(Actions& out, Severity severity, const std::string& kind, const std::string& text) const;
   void decide(const Surroundings& s, Actions& out, const std::string& what,
               std::vector<std::string> evidence) const;
 
-  static constexpr Duration kSuspendGrace = std::chrono::seconds(2);
   static constexpr Duration kReleaseLimit = std::chrono::seconds(10);
   static constexpr Duration kFlushLimit = std::chrono::minutes(5);
   static constexpr Duration kHandoverPause = std::chrono::seconds(60);
@@ -216,7 +298,11 @@ class ServiceMachine {
   State state_ = Standby{};
   Members members_;
   MirrorRules mirrors_;
+  GuardRules guard_;
   std::optional<Claim> claim_;
+  // The claim that was found on disk at the start: whether the predecessor has served at it is not known. It
+  // stays there until an activation or a higher epoch of the peer overtakes it.
+  bool claim_perhaps_used_ = false;
   bool synced_by_peer_ = false;  // the active peer said last that this node has everything
   bool move_ordered_ = false;
   bool force_ordered_ = false;
@@ -228,10 +314,13 @@ class ServiceMachine {
   Duration probe_time_{};
   Instant no_handover_before_ = kLongAgo;
   Instant peer_ready_since_ = kNever;
+  Instant split_since_ = kNever;  // a companion serves on the peer while this one serves here
   std::vector<Epoch> peer_lineage_;
   Epoch divergence_told_;  // data epoch of the other side when it was found
   std::string detail_;
   std::string told_why_not_;  // the last "does not take over" that was written down
+  std::string lacks_;         // as last reported
+  bool told_lacks_ = false;   // … and told while it was standby
   Took took_ = Took::kNothing;
   bool changed_ = false;  // something that the peer should hear at once
 };

@@ -30,12 +30,13 @@ void ServiceMachine::learn_lineage(const std::vector<Epoch>& lineage) { peer_lin
 
 std::string ServiceMachine::order_move(const Surroundings& s) {
   std::string refusal = why_no_move(s);
+  if (refusal.empty()) refusal = why_companions_stay(s);
   if (refusal.empty()) move_ordered_ = true;
   return refusal;
 }
 
 std::string ServiceMachine::why_no_move(const Surroundings& s) const {
-  if (!std::holds_alternative<Active>(state_)) {
+  if (!std::holds_alternative<Active>(state_) && !waits()) {
     return fmt::format("{} is not active on {} (it is {})", service().name, config_->node(config_->self).name,
                        name(role()));
   }
@@ -49,6 +50,10 @@ std::string ServiceMachine::why_no_move(const Surroundings& s) const {
     return fmt::format("{} carries the standby lock: `clusterctl online {}` first", peer, peer);
   if (!mirrors_.peer_synced())
     return fmt::format("the files of {} are not completely on {} yet", service().name, peer);
+  if (const auto halted = mirrors_.halted_to_peer()) {
+    return fmt::format("mirror {} of {} is halted, so its files cannot be flushed: see `clusterctl why {}`",
+                       *halted, service().name, service().name);
+  }
   if (!report->ready) return fmt::format("{} is not ready to serve {}", peer, service().name);
   return "";
 }
@@ -62,6 +67,9 @@ std::string ServiceMachine::order_force(const Surroundings& s) {
   if (s.locked) return "this node carries the standby lock: `clusterctl online` first";
   if (stored_->blocked)
     return fmt::format("{} failed here before: `clusterctl online` first", service().name);
+  // The peer must be able to rely on this node's watchdog once it is cut off again (S13).
+  if (service().effects == Effects::kNode && !s.watchdog_ready)
+    return "the watchdog of this node is not armed: repair it, or remove [watchdog] on both nodes";
   if (std::holds_alternative<Failed>(state_) || std::holds_alternative<Stopping>(state_)) {
     return fmt::format("{} has not stopped here yet", service().name);
   }
@@ -118,6 +126,8 @@ ServiceReport ServiceMachine::report(const Surroundings& s) const {
   out.peer_synced = holds() && mirrors_.peer_synced();
   out.diverged = stored_->diverged;
   out.blocked = stored_->blocked;
+  out.may_run = effects_may_go_on();
+  out.guarded = !holds() && guard_.complete();
   return out;
 }
 
@@ -129,18 +139,30 @@ ServiceStatus ServiceMachine::status(const Surroundings& s) const {
   if (report_there != nullptr) {
     out.at_peer = report_there->role;
     out.ready_at_peer = s.peer_heard && report_there->ready;
+    const auto& hosts = s.peer->hosts;
+    const bool counts_there = std::any_of(hosts.begin(), hosts.end(), [](const CountedState& host) {
+      return host.in_active_set && host.in_standby_set;
+    });
+    out.takes_over_at_peer = out.ready_at_peer && (s.fence_mode || counts_there);
     out.blocked_at_peer = report_there->blocked;
+    out.guarded_at_peer = report_there->guarded;
   }
   out.epoch = stored_->epoch;
   out.data_epoch = stored_->data_epoch;
   out.ready_here = ready(s);
+  out.takes_over_here = out.ready_here && (s.fence_mode || s.counts_hosts);
+  out.lacks_here = lacks_;
+  out.guarded_here = guard_.complete();
   out.diverged = stored_->diverged;
   out.blocked_here = stored_->blocked;
   out.detail = detail_.empty() ? members_.trouble() : detail_;
+  if (out.detail.empty() && out.ready_here && !s.counts_hosts && !config_->hosts.empty())
+    out.detail = "cannot take over yet: no reference host counts here";
   out.restarts = members_.restarts(s.now);
   out.units = members_.units();
   out.checks = members_.checks();
   out.mirrors = mirrors_.status();
+  guard_.add_to(out.mirrors);
   const bool halted = std::any_of(out.mirrors.begin(), out.mirrors.end(), [](const MirrorStatus& m) {
     return m.state == MirrorStatus::State::kHalted;
   });

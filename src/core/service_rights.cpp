@@ -66,12 +66,13 @@ bool ServiceMachine::was_last_active() const { return stored_->active || sabotag
 
 bool ServiceMachine::may_serve(const Surroundings& s) const {
   const bool put_aside = s.locked && !sabotaged(Canary::kLockIgnored);
-  return !put_aside && !s.leaving && !stored_->blocked && s.nics_up && s.config_agrees && data_complete(s) &&
-         members_.state() != Members::State::kStopFailed;
+  const bool watched = service().effects == Effects::kAddress || s.watchdog_ready;
+  return !put_aside && !s.leaving && !stored_->blocked && s.nics_up && s.config_agrees && watched &&
+         data_complete(s) && members_.state() != Members::State::kStopFailed;
 }
 
 bool ServiceMachine::ready(const Surroundings& s) const {
-  if (!std::holds_alternative<Standby>(state_) || !may_serve(s)) return false;
+  if (!std::holds_alternative<Standby>(state_) || !may_serve(s) || s.disk_refuses) return false;
   return members_.state() == Members::State::kDown && (!service().hot || members_.hot_ready());
 }
 
@@ -85,14 +86,21 @@ bool ServiceMachine::peer_ready(const Surroundings& s) const {
 bool ServiceMachine::peer_is_candidate(const Surroundings& s) const {
   const auto* report = theirs(s);
   if (report == nullptr) return false;
+  const bool watched = service().effects == Effects::kNode && config_->watchdog;
   const bool peer_may = !s.peer->locked && !s.peer->leaving && !report->blocked && s.peer->service_nic_up &&
+                        (!watched || s.peer->watchdog) &&
                         (!mirrors_.any_to_peer() || report->data_epoch >= stored_->data_epoch);
-  const bool self_may = !s.locked && !s.leaving && !stored_->blocked && s.nics_up &&
+  const bool self_may = !s.locked && !s.leaving && !stored_->blocked && s.nics_reach &&
+                        (!watched || s.watchdog_ready) &&
                         (!mirrors_.any_to_peer() || stored_->data_epoch >= report->data_epoch);
   if (peer_may != self_may) return peer_may;
   if (!peer_may) {
     mark(Mark::kNobodyMayServe);
     return false;
+  }
+  if (const auto place = related_place(s)) {
+    mark(Mark::kCandidateByRelation);
+    return *place != config_->self;
   }
   if (service().prefer) {
     mark(Mark::kCandidatesEqual);
@@ -114,11 +122,17 @@ Epoch ServiceMachine::next_epoch(const Surroundings& s) const {
   return Epoch{next % kNodes == config_->self.at() ? next : next + 1};
 }
 
+std::vector<std::string> ServiceMachine::takeover_evidence(const Surroundings& s) const {
+  std::vector<std::string> out = s.silence_evidence;
+  const bool rests_on_end = service().effects == Effects::kNode || s.fence_mode;
+  if (rests_on_end && !s.effects_evidence.empty()) out.push_back(s.effects_evidence);
+  return out;
+}
+
 // ---- rights ----
 
 bool ServiceMachine::right_holds(Right right, const Surroundings& s) const {
   const auto* report = theirs(s);
-  const bool suspended = std::holds_alternative<Suspended>(state_);
   switch (right) {
     case Right::kForce:
       return force_ordered_ && !s.peer_heard;
@@ -126,12 +140,43 @@ bool ServiceMachine::right_holds(Right right, const Surroundings& s) const {
       return s.peer_heard && report != nullptr && report->role == Role::kReleased && release_is_fresh(s) &&
              may_serve(s);
     case Right::kTakeover:
-      return s.silent_past_lease && may_serve(s) &&
-             (suspended || ((s.peer != nullptr || was_last_active()) && !s.moves_stopped));
+      return s.silent_past_lease && may_take_over(s) && effects_cleared(s);
     case Right::kResume:
-      return suspended && may_resume(s) && may_serve(s);
+      return may_resume(s) && may_serve(s);
   }
   return false;
+}
+
+// The silence of the peer aside.
+bool ServiceMachine::may_take_over(const Surroundings& s) const {
+  const bool suspended = std::holds_alternative<Suspended>(state_);
+  return may_serve(s) && (suspended || ((s.peer != nullptr || was_last_active()) && !s.moves_stopped));
+}
+
+// S13: what the gate of the peer does not silence has ended there.
+bool ServiceMachine::effects_cleared(const Surroundings& s) const {
+  if ((service().effects == Effects::kAddress && !s.fence_mode) || s.effects_over) return true;
+  // Whoever was active here a moment ago still runs here alone: nobody can have waited long enough.
+  const auto* suspended = std::get_if<Suspended>(&state_);
+  const bool just_active = suspended != nullptr && suspended->lease_end != kLongAgo &&
+                           s.now - suspended->lease_end < s.effects_grace;
+  if (just_active && !s.fence_mode) mark(Mark::kEffectsOnlyHere);
+  return just_active && !s.fence_mode;
+}
+
+bool ServiceMachine::wants_fence(const Surroundings& s) const {
+  const bool waits = std::holds_alternative<Standby>(state_) || std::holds_alternative<Suspended>(state_);
+  return waits && !effects_cleared(s) && may_take_over(s) && members_.state() != Members::State::kStopping;
+}
+
+bool ServiceMachine::effects_may_go_on() const {
+  return service().effects == Effects::kNode && members_.may_run();
+}
+
+// A node that is about to resume what never stopped has the same evidence as a lease (may_resume).
+bool ServiceMachine::effects_are_sane(const Surroundings& s) const {
+  if (!effects_may_go_on()) return true;
+  return forced_ || (s.lease_held && (holds_lease() || may_resume(s)));
 }
 
 std::optional<ServiceMachine::Right> ServiceMachine::right_to_serve(const Surroundings& s) const {
@@ -157,7 +202,8 @@ bool ServiceMachine::release_is_fresh(const Surroundings& s) const {
 }
 
 // The lease ran out, but the peer has acknowledged a heartbeat that was sent after that, and does not hold
-// the service: whatever it counts, it counts anew from then.
+// the service: whatever it counts, it counts anew from then. The acknowledged heartbeat must be younger than
+// a lease: what was said long ago, and waited in a queue, may have been followed by a takeover.
 bool ServiceMachine::may_resume(const Surroundings& s) const {
   const auto* suspended = std::get_if<Suspended>(&state_);
   const auto* report = theirs(s);
@@ -167,8 +213,18 @@ bool ServiceMachine::may_resume(const Surroundings& s) const {
     mark(Mark::kResumeUnacknowledged);
     return false;
   }
+  if (s.now - s.acked_sent >= config_->timing.lease && !sabotaged(Canary::kStaleAckResumes)) {
+    mark(Mark::kResumeStale);
+    return false;
+  }
   const bool peer_lets_go = report->role == Role::kStandby || report->role == Role::kFailed;
   if (!peer_lets_go) mark(Mark::kResumePeerHolds);
+  // A daemon that has just started, or could not stop them, holds nothing and has units that run all the
+  // same.
+  if (peer_lets_go && report->may_run) {
+    mark(Mark::kResumeAwaitsUnitsOfPeer);
+    return false;
+  }
   return peer_lets_go && report->epoch <= stored_->epoch;
 }
 

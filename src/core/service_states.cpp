@@ -29,7 +29,7 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& 
     detail_.clear();
     told_why_not_.clear();
     const bool nobody = report->role == Role::kStandby;
-    const bool let_go = members_.state() == Members::State::kDown;
+    const bool let_go = members_.state() == Members::State::kDown && s.watchdog_settled;
     if (nobody && let_go && s.config_agrees && peer_is_candidate(s)) {
       mark(Mark::kGranted);
       become(Released{s.now, false});
@@ -42,8 +42,9 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& 
     detail_ = "waits for its peer: it was not the last active node";
     return false;
   }
-  if (s.no_takeover_reason.empty()) return false;
   std::string reason = s.no_takeover_reason;
+  if (reason.empty() && s.silent_past_lease && !effects_cleared(s)) reason = s.effects_reason;
+  if (reason.empty()) return false;
   if (s.locked) {
     mark(Mark::kNoTakeoverLocked);
     reason = "this node carries the standby lock";
@@ -55,6 +56,10 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Standby& 
   if (!s.nics_up) {
     mark(Mark::kNoTakeoverNicDown);
     reason = "its network interface is down here";
+  }
+  if (service().effects == Effects::kNode && !s.watchdog_ready) {
+    mark(Mark::kNoTakeoverUnwatched);
+    reason = "the watchdog of this node is not armed";
   }
   if (!data_complete(s)) {
     mark(Mark::kNoTakeoverIncomplete);
@@ -78,12 +83,12 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Starting&
     members_failed(s, out);
     return true;
   }
-  if (s.leaving && !peer_ready(s)) {
+  if (s.leaving && !may_move(s) && !await_follower(s)) {
     mark(Mark::kShutdownWhileStarting);
     stop(s, Then::kRest, out);
     return true;
   }
-  return false;
+  return !service().after.empty() && review_waiting(s, out);
 }
 
 bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Active& /*state*/) {
@@ -98,20 +103,31 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Active& /
   }
   detail_.clear();
   std::string why;
-  if (s.leaving && !peer_ready(s)) {
+  if (s.leaving && !may_move(s)) {
+    if (await_follower(s)) return false;
     mark(Mark::kShutdownAlone);
     stop(s, Then::kRest, out);
     return true;
   }
-  if (!wants_to_hand_over(s, why)) return false;
-  decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
-         {why});
-  stop(s, Then::kRelease, out);
+  if (wants_to_hand_over(s, why)) {
+    if (await_follower(s)) return false;
+    hand_over(s, why, out);
+    return true;
+  }
+  const auto forerunner = yields_to(s);
+  if (!forerunner || await_follower(s)) return false;
+  step_aside(s, *forerunner, out);
   return true;
 }
 
-bool ServiceMachine::wants_to_hand_over(const Surroundings& s, std::string& why) const {
-  if (!peer_ready(s)) return false;
+void ServiceMachine::hand_over(const Surroundings& s, const std::string& why, Actions& out) {
+  decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
+         {why});
+  stop(s, Then::kRelease, out);
+}
+
+// Whether it is to go, apart from what the other services of its group want.
+bool ServiceMachine::own_wish(const Surroundings& s, std::string& why) const {
   if (move_ordered_) {
     mark(Mark::kHandoverByOrder);
     why = "an administrator ordered the move";
@@ -126,16 +142,34 @@ bool ServiceMachine::wants_to_hand_over(const Surroundings& s, std::string& why)
     mark(Mark::kHandoverDamped);
     return false;
   }
+  // Its files cannot be flushed: without need it stays where they are.
+  if (mirrors_.halted_to_peer() && may_serve(s)) return false;
   if (s.peer_better) {
     mark(Mark::kHandoverReach);
     why = s.better_evidence;
     return true;
   }
-  if (service().failback == Failback::kAuto && service().prefer == config_->peer() &&
-      s.reach_peer >= s.reach_here && s.now - peer_ready_since_ >= service().failback_after) {
+  if (joins_peer(s)) {
+    mark(Mark::kHandoverJoins);
+    why =
+        fmt::format("services that it is to run with are active on {}", config_->node(config_->peer()).name);
+    return true;
+  }
+  const bool long_ready =
+      s.reach_peer >= s.reach_here && s.now - peer_ready_since_ >= service().failback_after;
+  const auto ready_there = [&] {
+    return fmt::format("has been ready for {:.0f} s", to_seconds(s.now - peer_ready_since_));
+  };
+  if (const auto near = long_ready ? crowded_by(s) : std::nullopt) {
+    mark(Mark::kHandoverSpreads);
+    why = fmt::format("it is to run apart from {}, and {} {}", config_->service(*near).name,
+                      config_->node(config_->peer()).name, ready_there());
+    return true;
+  }
+  if (service().failback == Failback::kAuto && service().prefer == config_->peer() && long_ready &&
+      !apart_at_peer(s)) {
     mark(Mark::kHandoverFailback);
-    why = fmt::format("{} is preferred and has been ready for {:.0f} s", config_->node(config_->peer()).name,
-                      to_seconds(s.now - peer_ready_since_));
+    why = fmt::format("{} is preferred and {}", config_->node(config_->peer()).name, ready_there());
     return true;
   }
   return false;
@@ -153,39 +187,47 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Stopping&
     return true;
   }
   if (members_.state() != Members::State::kDown) return false;
-  if (state.then == Then::kRelease && mirrors_.any_to_peer()) {
-    if (!state.flushing) {
-      mark(Mark::kFlushStarted);
-      state.flushing = true;
-      state.flush_limit = s.now + kFlushLimit;
-      mirrors_.flush(s.now, out);
-    }
-    if (mirrors_.flush_state() == MirrorRules::Flush::kRunning && s.now < state.flush_limit && s.peer_heard) {
-      return false;
-    }
-    if (mirrors_.flush_state() != MirrorRules::Flush::kDone) {
-      mark(s.now >= state.flush_limit ? Mark::kFlushTimedOut
-           : !s.peer_heard            ? Mark::kFlushPeerLost
-                                      : Mark::kFlushFailed);
-      const std::string why = s.now >= state.flush_limit ? "time limit"
-                              : !s.peer_heard            ? "the peer is not heard any more"
-                                                         : mirrors_.flush_trouble();
-      const std::string unflushed = fmt::format("its files could not be flushed to the peer ({})", why);
-      // It cannot stay here: the peer serves with what the last complete run brought it, rather than nobody.
-      if (may_serve(s) || !peer_ready(s)) {
-        break_off(s, unflushed, out);
-        return true;
-      }
-      mark(Mark::kReleasedUnflushed);
-      mirrors_.end(out);
-      notice(
-          out, Severity::kWarning, "not-flushed",
-          fmt::format("{}: {}: the peer serves with what it has; what it lacks is kept and reported when it "
-                      "is resynchronised",
-                      service().name, unflushed));
-    }
+  if (state.then == Then::kRelease && !state.ready) {
+    if (mirrors_.any_to_peer() && !flushed(s, out, state)) return !std::holds_alternative<Stopping>(state_);
+    state.ready = true;
+    return true;
   }
+  if (state.then == Then::kRelease && along(s) != Along::kNobody) return awaits_along(s, state, out);
   stopped(s, state, out);
+  return true;
+}
+
+// The last mirror run before a release. False: it is under way, or came to nothing (then the state has
+// changed).
+bool ServiceMachine::flushed(const Surroundings& s, Actions& out, Stopping& state) {
+  if (!state.flushing) {
+    mark(Mark::kFlushStarted);
+    state.flushing = true;
+    state.flush_limit = s.now + kFlushLimit;
+    mirrors_.flush(s.now, out);
+  }
+  if (mirrors_.flush_state() == MirrorRules::Flush::kRunning && s.now < state.flush_limit && s.peer_heard) {
+    return false;
+  }
+  if (mirrors_.flush_state() == MirrorRules::Flush::kDone) return true;
+  mark(s.now >= state.flush_limit ? Mark::kFlushTimedOut
+       : !s.peer_heard            ? Mark::kFlushPeerLost
+                                  : Mark::kFlushFailed);
+  const std::string why = s.now >= state.flush_limit ? "time limit"
+                          : !s.peer_heard            ? "the peer is not heard any more"
+                                                     : mirrors_.flush_trouble();
+  const std::string unflushed = fmt::format("its files could not be flushed to the peer ({})", why);
+  // It cannot stay here: the peer serves with what the last complete run brought it, rather than nobody.
+  if (may_serve(s) || !peer_ready(s)) {
+    break_off(s, unflushed, out);
+    return false;
+  }
+  mark(Mark::kReleasedUnflushed);
+  mirrors_.end(out);
+  notice(out, Severity::kWarning, "not-flushed",
+         fmt::format("{}: {}: the peer serves with what it has; what it lacks is kept and reported when it "
+                     "is resynchronised",
+                     service().name, unflushed));
   return true;
 }
 
@@ -212,7 +254,7 @@ void ServiceMachine::stopped(const Surroundings& s, Stopping& state, Actions& ou
 
 bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Suspended& state) {
   const bool heard_since = s.peer_heard && s.acked_sent >= state.since;
-  if (heard_since && !may_serve(s) && peer_ready(s) && s.now >= no_handover_before_) {
+  if (heard_since && s.watchdog_settled && !may_serve(s) && peer_ready(s) && s.now >= no_handover_before_) {
     mark(Mark::kSuspendedHandsOver);
     decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
            {"it fell silent here, and this node may not serve now"});
@@ -297,13 +339,15 @@ bool ServiceMachine::review_state(const Surroundings& s, Actions& out, Failed& s
     become(Standby{});
     return true;
   }
-  if (peer_ready(s) && members_.state() == Members::State::kDown && !s.moves_stopped &&
+  if (may_move(s) && members_.state() == Members::State::kDown && !s.moves_stopped && !members_.nowhere() &&
       s.now >= no_handover_before_) {
     decide(s, out, fmt::format("hands {} over to {}", service().name, config_->node(config_->peer()).name),
            {"it failed here, and the peer is ready now"});
     if (mirrors_.any_to_peer() && mirrors_.peer_synced()) {
       mark(Mark::kFailedFlushed);
       stop(s, Then::kRelease, out);  // flushes first
+    } else if (!service().with.empty()) {
+      become(Stopping{Then::kRelease, true, false, kNever, true});  // together with the others
     } else {
       mark(Mark::kFailedReleased);
       become(Released{s.now, true});

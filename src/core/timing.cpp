@@ -46,4 +46,23 @@ bool window_is_safe(const Timing& timing) {
   return timing.window >= smallest_safe_window(timing.lease, timing.gate_latency, timing.clock_error);
 }
 
+Duration effects_stop_limit(const std::vector<ServiceConfig>& services) {
+  Duration longest{};
+  for (const ServiceConfig& service : services) {
+    if (service.effects != Effects::kNode) continue;
+    Duration needed = kSuspendGrace;
+    for (const UnitConfig& unit : service.units) needed += unit.stop_timeout + kKillLimit;
+    longest = std::max(longest, needed);
+  }
+  return longest;
+}
+
+Duration effects_bound(const Timing& timing, Duration stop_limit, Duration watchdog_timeout) {
+  const double rho = timing.clock_error;
+  const double units = static_cast<double>((timing.lease + stop_limit + kPetLate).count());
+  const double watchdog = 2 * (1 + kWatchdogError) * static_cast<double>(watchdog_timeout.count());
+  const double bound = (1 + rho) * (units / (1 - rho) + watchdog);
+  return Duration{static_cast<int64_t>(std::ceil(bound))} + std::chrono::seconds(1);
+}
+
 }  // namespace clusterd

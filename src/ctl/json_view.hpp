@@ -17,6 +17,7 @@ class View {
     if (value_ == nullptr || !value_->is_object()) return View();
     return View(value_->get_object().if_contains({key.data(), key.size()}));
   }
+  [[nodiscard]] boost::json::value value() const { return value_ ? *value_ : boost::json::value(); }
   [[nodiscard]] bool known() const { return value_ != nullptr && !value_->is_null(); }
   [[nodiscard]] bool yes() const { return value_ != nullptr && value_->is_bool() && value_->get_bool(); }
   [[nodiscard]] std::string text(std::string_view otherwise = "") const {

@@ -17,7 +17,7 @@ using namespace clusterd::ctl;
 
 constexpr const char* kFooter =
     "Exit codes: 0 done; 1 refused or failed; 2 wrong arguments; 3 the daemon is not reachable;\n"
-    "4 something needs a human (check, diverged, status --exit-code); 77 this user may not ask for it;\n"
+    "4 something needs a human (check, diverged, versions, status --exit-code); 77 this user may not ask for it;\n"
     "78 the configuration has errors.\n"
     "Every verb has its own --help with an example. More: docs/operations.md";
 
@@ -55,6 +55,12 @@ int main(int argc, char** argv) {
   add_backup_verbs(app, globals, chosen);
   add_replay_verbs(app, globals, chosen);
   add_whatif_verbs(app, globals, chosen);
+  add_setup_verbs(app, globals, chosen);
+  add_service_verbs(app, globals, chosen);
+  add_apply_verbs(app, globals, chosen);
+  add_version_verbs(app, globals, chosen);
+  add_import_verbs(app, globals, chosen);
+  add_complete_verb(app, globals, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

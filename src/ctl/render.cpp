@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "ctl/json_view.hpp"
+#include "ctl/scrub_view.hpp"
 
 namespace clusterd::ctl {
 
@@ -51,8 +52,15 @@ std::string header_lines(View status, const Look& look) {
   const auto lease = status["lease_remaining_ms"].number();
   third += lease ? fmt::format("   lease: {:.0f} ms left", *lease) : "   lease: none";
   third += fmt::format("   clusterd {}", clean(status["version"], "?"));
-  return styled(cut(first, look.width), Style::kBold, look) + "\n" + cut(second, look.width) + "\n" +
-         cut(third, look.width) + "\n";
+  std::string out = styled(cut(first, look.width), Style::kBold, look) + "\n" + cut(second, look.width) +
+                    "\n" + cut(third, look.width) + "\n";
+  if (const std::string guarantee = clean(status["guarantee"]); !guarantee.empty())
+    out += "guarantee: " + guarantee + "\n";
+  std::vector<std::string> last;
+  if (status["watchdog"].known()) last.push_back("watchdog " + clean(status["watchdog"]));
+  if (status["fence"].known()) last.push_back("fence of the peer: " + clean(status["fence"]));
+  if (!last.empty()) out += cut(join(last, "   "), look.width) + "\n";
+  return out;
 }
 
 std::string node_table(View status, const Look& look) {
@@ -126,7 +134,19 @@ std::string host_table(View status, const Look& look) {
   return table.empty() ? "" : "\n" + table.text(look);
 }
 
-Cell role_cell(View service, const std::string& node) {
+// A standby that is ready for a handover takes over by itself only once a reference host counts there.
+bool only_for_moves(View status, View service, const std::string& node) {
+  const View takes_over = service["takes_over"][node];
+  return status["mode"].text() != "manual" && takes_over.known() && !takes_over.yes();
+}
+
+// Its machine could not run the members as it is: something is not installed, or a disk is full.
+bool unprepared(View service, const std::string& node) {
+  const View prepared = service["prepared"][node];
+  return prepared.known() && !prepared.yes();
+}
+
+Cell role_cell(View status, View service, const std::string& node) {
   if (!service["roles"][node].known()) return {"unknown", Style::kWarn};
   const std::string role = clean(service["roles"][node]);
   if (service["blocked"][node].yes()) return {role + " BLOCKED", Style::kBad};
@@ -134,8 +154,11 @@ Cell role_cell(View service, const std::string& node) {
   if (role == "failed" || role == "suspended")
     return {role == "failed" ? "FAILED" : "SUSPENDED", Style::kBad};
   if (role == "standby") {
-    const bool ready = service["ready"][node].yes();
-    return ready ? Cell{"standby, ready"} : Cell{"standby, NOT ready", Style::kWarn};
+    const std::string guarded = service["guarded"][node].yes() ? ", guarded" : "";
+    if (!service["ready"][node].yes()) return {"standby, NOT ready" + guarded, Style::kWarn};
+    if (only_for_moves(status, service, node)) return {"standby, for moves only" + guarded, Style::kWarn};
+    if (unprepared(service, node)) return {"standby, NOT prepared" + guarded, Style::kWarn};
+    return {"standby, ready" + guarded};
   }
   return {role, Style::kWarn};
 }
@@ -157,6 +180,7 @@ std::string member_notes(View service) {
   }
   if (const uint64_t restarts = service["restarts"].count())
     notes.push_back(fmt::format("{} restarts", restarts));
+  if (service["effects"].text() == "node") notes.emplace_back("effects: node");
   notes.push_back(clean(service["detail"]));
   return join(notes, ", ");
 }
@@ -171,8 +195,8 @@ std::string service_table(View status, const Look& look) {
     std::string shown = addresses.empty() ? "-" : addresses.front();
     if (addresses.size() > 1) shown += fmt::format(" +{}", addresses.size() - 1);
     table.row({{clean(service["name"], "?"), Style::kBold},
-               role_cell(service, here),
-               role_cell(service, there),
+               role_cell(status, service, here),
+               role_cell(status, service, there),
                {std::to_string(service["epoch"].count())},
                {shown},
                {member_notes(service), service["wants_human"].yes() ? Style::kBad : Style::kPlain}});
@@ -185,24 +209,46 @@ Cell mirror_state(View mirror) {
   if (state == "halted" || state == "failed") return {state == "halted" ? "HALTED" : "FAILED", Style::kBad};
   if (state == "idle" && mirror["synced"].yes()) return {"in sync", Style::kGood};
   if (state == "idle") return {"incomplete", Style::kWarn};
+  if (state == "following") return {state, Style::kGood};
+  if (state == "paused") return {state, Style::kWarn};
   return {state};
+}
+
+// Of a live mirror what has changed and is not on the peer yet, of a scheduled one how old its last run is.
+std::string mirror_lag(View mirror) {
+  const View behind = mirror["behind"];
+  if (behind.known() && clean(mirror["state"]) == "following") {
+    const double files = behind["files"].number().value_or(0);
+    if (files == 0) return "none";
+    return fmt::format("{:.0f} {}, {}", files, files == 1 ? "file" : "files",
+                       span_text(behind["age_s"].number().value_or(0)));
+  }
+  const auto lag = mirror["lag_s"].number();
+  return lag ? span_text(*lag) : "-";
+}
+
+// What is not as it should be with the guard of this node.
+std::string guard_note(View guard) {
+  const std::string state = guard["state"].text(), detail = clean(guard["detail"]);
+  if (state == "failed") return "; NOT guarded here: " + detail;
+  return state == "set" && !detail.empty() ? "; not guarded from " + detail : "";
 }
 
 std::string mirror_table(View status, const Look& look) {
   Table table({"MIRROR", "TO", "STATE", "LAG", "NEXT RUN", "NOTES"});
   status["services"].each([&](View service) {
     service["mirrors"].each([&](View mirror) {
-      const auto lag = mirror["lag_s"].number();
       const auto next = mirror["next_run_s"].number();
       std::vector<std::string> paths;
       mirror["paths"].each([&](View path) { paths.push_back(clean(path)); });
       const std::string detail = clean(mirror["detail"]);
+      const std::string note = (detail.empty() ? join(paths, " ") : detail) + scrub_note(mirror["scrub"]);
       table.row({{clean(service["name"], "?") + "/" + clean(mirror["name"], "?"), Style::kBold},
                  {clean(mirror["to"], "peer")},
                  mirror_state(mirror),
-                 {lag ? span_text(*lag) : "-"},
+                 {mirror_lag(mirror)},
                  {next ? "in " + span_text(*next) : "-"},
-                 {detail.empty() ? join(paths, " ") : detail}});
+                 {note + guard_note(mirror["guard"])}});
     });
   });
   return table.empty() ? "" : table.text(look);
@@ -256,8 +302,12 @@ void service_alarms(View status, std::vector<std::string>& found) {
       }
     });
     service["mirrors"].each([&](View mirror) {
-      if (mirror["state"].text() != "halted") return;
       const std::string full = name + " " + clean(mirror["name"]);
+      if (mirror["state"].text() == "paused") {
+        found.push_back("mirror " + full +
+                        " is paused, and the standby falls behind → clusterctl mirror resume " + full);
+      }
+      if (mirror["state"].text() != "halted") return;
       found.push_back("mirror " + full + " halted: " + clean(mirror["detail"]) +
                       " → when this is right: clusterctl mirror confirm " + full);
     });
@@ -271,13 +321,35 @@ std::string standby_lines(View status, const Look& look) {
   const std::string there = status["peer"].text();
   status["services"].each([&](View service) {
     const std::string active = service["active_on"].text();
-    if (active.empty() || service["ready"][active == here ? there : here].yes()) return;
-    out += styled("!  " + clean(service["name"]) + " has no ready standby", Style::kWarn, look) + "\n";
+    if (active.empty()) return;
+    const std::string standby = active == here ? there : here;
+    const bool ready = service["ready"][standby].yes();
+    if (unprepared(service, standby)) {
+      const std::string lacks = standby == here
+                                    ? clean(service["lacks"])
+                                    : "`clusterctl status` on " + printable(standby) + " says why";
+      out += styled("!  " + clean(service["name"]) + ": its standby could not run it as it is: " + lacks,
+                    Style::kWarn, look) +
+             "\n";
+    }
+    if (ready && !only_for_moves(status, service, standby)) return;
+    const std::string what =
+        ready ? ": its standby could not take over by itself: no reference host counts there"
+              : " has no ready standby";
+    out += styled("!  " + clean(service["name"]) + what, Style::kWarn, look) + "\n";
   });
   return out;
 }
 
 }  // namespace
+
+std::string size_text(uint64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  auto value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
 
 std::string span_text(double seconds) {
   if (seconds < 1) return fmt::format("{:.0f} ms", seconds * 1000);

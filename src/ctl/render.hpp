@@ -23,5 +23,7 @@ namespace clusterd::ctl {
 
 // "12 s", "3.4 min", "2 h", "5 d"
 [[nodiscard]] std::string span_text(double seconds);
+// "512 B", "1.4 GiB"
+[[nodiscard]] std::string size_text(uint64_t bytes);
 
 }  // namespace clusterd::ctl

@@ -73,6 +73,11 @@ bool program_exists(const std::string& name) {
   return false;
 }
 
+std::string unit_file_state(const std::string& unit) {
+  const Ran ran = run_program({"systemctl", "is-enabled", "--", unit}, true);
+  return ran.output.substr(0, ran.output.find('\n'));
+}
+
 std::vector<std::string> ssh_argv(const Config& config, LinkId link) {
   const SshConfig& ssh = config.ssh;
   std::vector<std::string> argv = {"ssh",

@@ -20,6 +20,9 @@ struct Ran {
 // Whether a program is found, in PATH and in the folders of system programs.
 [[nodiscard]] bool program_exists(const std::string& name);
 
+// systemctl's word for a unit's start at boot: "enabled", "disabled", "not-found", …; empty if it gives none.
+[[nodiscard]] std::string unit_file_state(const std::string& unit);
+
 // The ssh command for the peer at its address on `link`, without a command to run there.
 [[nodiscard]] std::vector<std::string> ssh_argv(const Config& config, LinkId link);
 

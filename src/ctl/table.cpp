@@ -1,6 +1,7 @@
 #include "ctl/table.hpp"
 
 #include <algorithm>
+#include <cstdio>
 
 namespace clusterd::ctl {
 
@@ -81,6 +82,20 @@ std::string printable(std::string_view text) {
     text.remove_prefix(bytes);
   }
   return clean;
+}
+
+std::string printable_lines(std::string_view text) {
+  std::string out;
+  for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
+    out += printable(text.substr(0, end)) + "\n";
+    text.remove_prefix(end + 1);
+  }
+  return out + printable(text);
+}
+
+void print(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
 }
 
 std::string Table::text(const Look& look) const {

@@ -27,6 +27,11 @@ struct Cell {
 
 // Control characters of a peer, a file or a child must not reach the terminal.
 [[nodiscard]] std::string printable(std::string_view text);
+// The same, but line ends stay.
+[[nodiscard]] std::string printable_lines(std::string_view text);
+
+// To stdout, at once.
+void print(std::string_view text);
 
 class Table {
  public:

@@ -33,9 +33,16 @@ using Chosen = std::function<int()>;
 
 // One function per family of verbs: adds them to `app`, and sets `chosen` when one of them was given.
 void add_daemon_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_scrub_verb(CLI::App& mirror, Globals& globals, Chosen& chosen);
 void add_check_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_backup_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_replay_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_whatif_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_setup_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_service_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_apply_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_version_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_import_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_complete_verb(CLI::App& app, Globals& globals, Chosen& chosen);
 
 }  // namespace clusterd::ctl

@@ -21,14 +21,6 @@ struct BackupFlags {
   bool json = false;
 };
 
-std::string size_text(uint64_t bytes) {
-  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
-}
-
 int list(const Globals& globals, const BackupFlags& flags) {
   const auto sets = list_backups(globals.state_dir, flags.service);
   if (!sets) return complain(sets.error().message, kExitFailed);

@@ -1,19 +1,19 @@
 // clusterctl check, keygen, config-lines: what can be said with and without the daemon.
 #include <fmt/format.h>
-#include <ifaddrs.h>
 #include <net/if.h>
-#include <netinet/in.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <set>
 
 #include "config/load.hpp"
 #include "config/report.hpp"
 #include "core/timing.hpp"
+#include "ctl/check_units.hpp"
 #include "ctl/client.hpp"
 #include "ctl/exit_codes.hpp"
 #include "ctl/findings.hpp"
@@ -22,7 +22,10 @@
 #include "ctl/shell.hpp"
 #include "ctl/verbs.hpp"
 #include "ctl/whatif_start.hpp"
+#include "linux/event_loop.hpp"
+#include "linux/fence/fence_agent.hpp"
 #include "linux/gate/bpf_gate.hpp"
+#include "linux/host/look.hpp"
 #include "linux/net/secret.hpp"
 
 namespace clusterd::ctl {
@@ -55,7 +58,9 @@ class Checker {
       check_secret(*config);
       check_nics(*config);
       check_tools(*config);
-      check_boot(*config);
+      const auto units = check_units(*config);
+      findings_.insert(findings_.end(), units.begin(), units.end());
+      check_fence(*config);
     }
     check_gate();
     check_daemon();
@@ -114,26 +119,6 @@ class Checker {
     }
   }
 
-  static bool has_address(const std::string& nic, const IpAddress& address) {
-    ifaddrs* all = nullptr;
-    if (::getifaddrs(&all) != 0) return true;  // not known is not missing
-    bool found = false;
-    for (const ifaddrs* entry = all; entry != nullptr && !found; entry = entry->ifa_next) {
-      if (entry->ifa_addr == nullptr || nic != entry->ifa_name) continue;
-      if (address.is_v4() && entry->ifa_addr->sa_family == AF_INET) {
-        sockaddr_in v4{};
-        std::memcpy(&v4, entry->ifa_addr, sizeof v4);
-        found = std::memcmp(&v4.sin_addr, address.bytes.data(), 4) == 0;
-      } else if (!address.is_v4() && entry->ifa_addr->sa_family == AF_INET6) {
-        sockaddr_in6 v6{};
-        std::memcpy(&v6, entry->ifa_addr, sizeof v6);
-        found = std::memcmp(&v6.sin6_addr, address.bytes.data(), 16) == 0;
-      }
-    }
-    ::freeifaddrs(all);
-    return found;
-  }
-
   void need(const std::string& program, const std::string& package, const std::string& why) {
     if (program_exists(program)) {
       ok("tools", program + " is there");
@@ -142,39 +127,44 @@ class Checker {
     }
   }
 
+  static bool any_by_rsync(const Config& config) {
+    return std::any_of(config.services.begin(), config.services.end(), [](const ServiceConfig& service) {
+      return std::any_of(service.mirrors.begin(), service.mirrors.end(),
+                         [](const MirrorConfig& mirror) { return !mirror.live; });
+    });
+  }
+
   void check_tools(const Config& config) {
-    const bool mirrors = std::any_of(config.services.begin(), config.services.end(),
-                                     [](const ServiceConfig& service) { return !service.mirrors.empty(); });
-    if (mirrors) {
-      need("rsync", "rsync", "mirrors need it");
-      need("ssh", "openssh-client", "mirrors need it");
+    if (any_by_rsync(config)) {
+      need("rsync", "rsync", "mirrors with via = \"rsync\" need it");
+      need("ssh", "openssh-client", "mirrors with via = \"rsync\" need it");
     }
     if (!config.notify.mail.empty())
       need("sendmail", "postfix (or another mail server)", "notify.mail needs it");
   }
 
-  // A unit that the system starts at boot runs whether or not this node is active.
-  void check_boot(const Config& config) {
-    if (!program_exists("systemctl")) return;
-    for (const ServiceConfig& service : config.services) {
-      if (service.hot) continue;
-      for (const UnitConfig& unit : service.units) {
-        if (unit.kind != UnitConfig::Kind::kSystemd) continue;
-        const Ran ran = run_program({"systemctl", "is-enabled", "--", unit.name}, true);
-        const std::string state = printable(ran.output.substr(0, ran.output.find('\n')));
-        if (state == "enabled" || state == "enabled-runtime") {
-          add(Level::kError, "boot",
-              fmt::format("{} ({}) is started at boot, active or not", unit.name, service.name),
-              "systemctl disable " + unit.name + ": clusterd starts it where it belongs");
-        } else if (state.empty() || state == "not-found") {
-          add(Level::kError, "boot",
-              fmt::format("{} ({}): systemd knows no such unit", unit.name, service.name),
-              "install it on this node, or correct services/" + service.name + ".toml");
-        } else {
-          ok("boot", fmt::format("{} is not started at boot ({})", unit.name, state));
-        }
-      }
-    }
+  // The agent that would switch the peer off is asked for the peer's status, which changes nothing.
+  void check_fence(const Config& config) {
+    const FenceConfig* fence = config.peer_fence();
+    if (fence == nullptr) return;
+    const std::string topic = "fence of " + config.node(config.peer()).name;
+    struct stat facts {};
+    const std::string file = globals_.config_dir + "/cluster.toml";
+    if (::stat(file.c_str(), &facts) == 0 && (facts.st_mode & S_IROTH) != 0)
+      add(Level::kWarning, topic, file + " may be read by everybody, and may hold the device's password",
+          "chmod o-r " + file);
+    if (::access(fence->agent.c_str(), X_OK) != 0)
+      return add(Level::kError, topic, fence->agent + " is not installed",
+                 "apt install fence-agents, or correct agent in cluster.toml");
+    EventLoop loop;
+    std::optional<AgentAnswer> answer;
+    const auto child = run_agent(loop, *fence, "status", [&](const AgentAnswer& a) { answer = a; });
+    loop.run_until([&] { return answer.has_value(); }, fence->timeout + std::chrono::seconds(5));
+    if (answer && (answer->done || answer->off))
+      return ok(topic, fmt::format("{} answers: {}", fence->agent, answer->text));
+    add(Level::kError, topic,
+        fmt::format("{} does not answer: {}", fence->agent, answer ? printable(answer->text) : "time limit"),
+        "correct its parameters in cluster.toml; `" + fence->agent + " -o metadata` explains them");
   }
 
   void check_gate() {
@@ -209,6 +199,13 @@ class Checker {
     const auto seen = findings_from_json(ran.output, peer);
     if (seen.empty()) {
       const bool unreachable = ran.code == 255;
+      // Nothing else needs ssh then.
+      if (unreachable && !any_by_rsync(config)) {
+        return ok(
+            "peer",
+            fmt::format("{} was not asked to check itself, for lack of ssh: run `clusterctl check` there",
+                        peer));
+      }
       add(Level::kWarning, "peer",
           fmt::format(
               "{} could not be asked to check itself: {}", peer,

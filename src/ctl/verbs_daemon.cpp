@@ -30,11 +30,6 @@ tl::expected<std::string, int> page(const Globals& globals, const std::string& t
   return answer->body;
 }
 
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
-}
-
 std::string url_encoded(const std::string& text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;
@@ -196,7 +191,7 @@ void add_orders(CLI::App& app, Globals& globals, Chosen& chosen) {
 }
 
 void add_mirror_and_diverged(CLI::App& app, Globals& globals, Chosen& chosen) {
-  CLI::App* mirror = app.add_subcommand("mirror", "Mirrors: status, run, confirm");
+  CLI::App* mirror = app.add_subcommand("mirror", "Mirrors: status, run, confirm, pause, resume, scrub");
   mirror->require_subcommand(1);
   CLI::App* status = mirror->add_subcommand("status", "All mirrors with their lag");
   status->footer("Example: clusterctl mirror status");
@@ -218,6 +213,19 @@ void add_mirror_and_diverged(CLI::App& app, Globals& globals, Chosen& chosen) {
                    "mirror confirm web 1", order);
   sub->add_option("service", order->service, "Service")->required();
   sub->add_option("mirror", order->text, "Name of the mirror")->required();
+
+  order = order_of("mirror-pause");
+  sub = order_verb(*mirror, globals, chosen, "pause",
+                   "Carry nothing over until `mirror resume`, a move, or the daemon's next start",
+                   "mirror pause web", order);
+  sub->add_option("service", order->service, "Service")->required();
+  sub->add_option("mirror", order->text, "Name of the mirror (default: all of the service)");
+  order = order_of("mirror-resume");
+  sub =
+      order_verb(*mirror, globals, chosen, "resume", "Let a paused mirror go on", "mirror resume web", order);
+  sub->add_option("service", order->service, "Service")->required();
+  sub->add_option("mirror", order->text, "Name of the mirror (default: all of the service)");
+  add_scrub_verb(*mirror, globals, chosen);
 
   CLI::App* diverged =
       app.add_subcommand("diverged", "Services whose files differ because both nodes were active");

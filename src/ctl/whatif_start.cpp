@@ -52,16 +52,6 @@ std::string start_text(const Config& config, const whatif::Start& start) {
   return out + "\n";
 }
 
-std::string printable_lines(const std::string& text) {
-  std::string out;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    out += printable(text.substr(at, end - at)) + "\n";
-    at = end + 1;
-  }
-  return out;
-}
-
 std::vector<Finding> whatif_findings(const Config& config, const whatif::Exploration& all) {
   std::vector<Finding> out;
   const auto add = [&](Level level, const std::string& text, const std::string& remedy) {

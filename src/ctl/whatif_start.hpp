@@ -20,9 +20,6 @@ namespace clusterd::ctl {
 // "Begins with both nodes up, web on serv1, samba on serv2.\n…"
 [[nodiscard]] std::string start_text(const Config& config, const whatif::Start& start);
 
-// Control characters must not reach the terminal; line ends may.
-[[nodiscard]] std::string printable_lines(const std::string& text);
-
 [[nodiscard]] std::vector<Finding> whatif_findings(const Config& config, const whatif::Exploration& all);
 
 }  // namespace clusterd::ctl

@@ -1,18 +1,24 @@
 #include "daemon/assembly.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <utility>
 
 #include "config/passwords.hpp"
 #include "config/record.hpp"
 #include "core/node.hpp"
+#include "daemon/config_child.hpp"
 #include "daemon/control_server.hpp"
 #include "daemon/daemon_backend.hpp"
 #include "daemon/fallback_gate.hpp"
+#include "daemon/leftovers.hpp"
+#include "daemon/logging_notifier.hpp"
 #include "daemon/reactor.hpp"
 #include "linux/address/linux_addresses.hpp"
+#include "linux/fence/linux_fence.hpp"
 #include "linux/gate/bpf_gate.hpp"
+#include "linux/helper_thread.hpp"
 #include "linux/mirror/mirror_process.hpp"
 #include "linux/net/host_prober.hpp"
 #include "linux/net/secret.hpp"
@@ -22,6 +28,10 @@
 #include "linux/state/file_state_store.hpp"
 #include "linux/units/linux_checks.hpp"
 #include "linux/units/linux_units.hpp"
+#include "linux/units/machine_lacks.hpp"
+#include "linux/units/shutdown_guard.hpp"
+#include "linux/versions/store.hpp"
+#include "linux/watchdog/watchdog_keeper.hpp"
 
 namespace clusterd {
 
@@ -94,15 +104,27 @@ class Assembly::Impl {
   std::unique_ptr<LinuxAddresses> addresses;
   std::unique_ptr<LinuxUnits> units;
   std::unique_ptr<LinuxChecks> checks;
+  std::unique_ptr<MachineLacks> lacks;
   std::unique_ptr<MirrorProcess> mirror;
+  std::unique_ptr<WatchdogKeeper> watchdog;  // if configured
+  std::unique_ptr<LinuxFence> fence;         // if the peer has one
   std::unique_ptr<DaemonBackend> backend;
   std::unique_ptr<ControlServer> control;
+  std::unique_ptr<LoggingNotifier> logging_notifier;
+  std::unique_ptr<ShutdownGuard> shutdown_guard;
   std::unique_ptr<Timer> exit_timer;
+  std::unique_ptr<Leftovers> leftovers;   // of a former configuration, if there may be any
+  std::shared_ptr<void> config_child;     // clusterd-config
+  std::unique_ptr<HelperThread> reading;  // a configuration that is to be taken, or a record
 
  private:
   Result<void> open_gate();
   void build_recorder(const PersistedState& loaded);
   void build_ports(const Secret& secret);
+  void guard_shutdown();
+  void hold_back();
+  void clear_leftovers();
+  void keep_versions();
   [[nodiscard]] Gate& gate() { return bpf_gate ? static_cast<Gate&>(*bpf_gate) : *fallback_gate; }
   friend class Assembly;
 };
@@ -160,6 +182,10 @@ Result<void> Assembly::Impl::build() {
   reactor = std::make_unique<Reactor>(loop, *decider, config.services.size(), log);
   *late_sink = reactor->sink();
   build_recorder(loaded->state);
+  if (options.former) {
+    leftovers = std::make_unique<Leftovers>(loop, *options.former, config, options.run_dir, log);
+    leftovers->clear_first();
+  }
   build_ports(*secret);
   return {};
 }
@@ -188,8 +214,11 @@ void Assembly::Impl::build_ports(const Secret& secret) {
   prober = std::make_unique<HostProber>(loop, config, reactor->sink());
   addresses = std::make_unique<LinuxAddresses>(loop, config, gate(), reactor->sink());
   if (fallback_gate) fallback_gate->use(*addresses);
-  units = std::make_unique<LinuxUnits>(loop, config, options.run_dir, reactor->sink());
-  checks = std::make_unique<LinuxChecks>(loop, config, reactor->sink());
+  units =
+      std::make_unique<LinuxUnits>(loop, config, options.run_dir, reactor->sink(),
+                                   [this](const std::string& text) { log.line(Severity::kWarning, text); });
+  checks =
+      std::make_unique<LinuxChecks>(loop, config, reactor->sink(), options.libexec_dir + "/clusterd-check");
   MirrorPaths paths;
   paths.config_dir = options.config_dir;
   paths.state_dir = options.state_dir;
@@ -197,12 +226,70 @@ void Assembly::Impl::build_ports(const Secret& secret) {
   paths.node = config.node(config.self).name;
   paths.program = options.libexec_dir + "/clusterd-mirror";
   mirror = std::make_unique<MirrorProcess>(loop, config, paths, reactor->sink());
+  if (config.watchdog) watchdog = std::make_unique<WatchdogKeeper>(loop, *config.watchdog, reactor->sink());
+  if (config.peer_fence() != nullptr) fence = std::make_unique<LinuxFence>(loop, config, reactor->sink());
   DaemonBackend::Hooks hooks;
   hooks.facts = [this] { return facts(); };
   hooks.events = [this](uint64_t after) { return notifier->recent(after); };
   hooks.register_receiver = [this](ServiceId service, pid_t pid) { mirror->register_receiver(service, pid); };
   backend = std::make_unique<DaemonBackend>(config, *reactor, std::move(hooks));
   control = std::make_unique<ControlServer>(loop, *backend);
+}
+
+// Where systemd runs, it is logind that announces a shutdown.
+void Assembly::Impl::guard_shutdown() {
+  if (::access("/run/systemd/system", F_OK) != 0) return;
+  const auto hand_over = [this](ShutdownGuard::GoOn go_on) {
+    Command command;
+    command.kind = Command::Kind::kStopServices;
+    reactor->command(command, [this, go_on = std::move(go_on)](const CommandAnswer& answer) {
+      log.line(answer.ok ? Severity::kNotice : Severity::kWarning, "before the shutdown: " + answer.text);
+      go_on();
+    });
+  };
+  shutdown_guard = std::make_unique<ShutdownGuard>(
+      loop, hand_over, [this](const std::string& text) { log.line(Severity::kNotice, text); });
+}
+
+void Assembly::Impl::hold_back() {
+  Command command;
+  command.kind = Command::Kind::kHoldBack;
+  reactor->command(command, [](const CommandAnswer& /*answer*/) {});
+}
+
+void Assembly::Impl::clear_leftovers() {
+  if (!leftovers) return;
+  leftovers->clear_rest([this] {
+    leftovers.reset();
+    reading = std::make_unique<HelperThread>();
+    reading->run(
+        [store = VersionStore(options.state_dir, options.config_dir), number = options.former_number] {
+          const auto done = store.change([number](versions::Record& record) {
+            if (record.clear_of == number) record.clear_of = 0;
+            return true;
+          });
+          if (!done) std::fprintf(stderr, "<4>configuration: %s\n", done.error().message.c_str());
+        });
+  });
+}
+
+void Assembly::Impl::keep_versions() {
+  std::vector<std::string> words{options.libexec_dir + "/clusterd-config",
+                                 "--config-dir",
+                                 options.config_dir,
+                                 "--state-dir",
+                                 options.state_dir,
+                                 "--run-dir",
+                                 options.run_dir,
+                                 "--node",
+                                 config.node(config.self).name};
+  if (::access(words.front().c_str(), X_OK) != 0) {
+    log.line(Severity::kWarning,
+             words.front() + " is missing: `clusterctl apply` does not work on this node");
+    return;
+  }
+  if (options.without_gate) words.emplace_back("--without-gate");
+  config_child = run_config_child(loop, std::move(words));
 }
 
 DaemonFacts Assembly::Impl::facts() const {
@@ -244,7 +331,10 @@ Result<void> Assembly::start() {
   ports.checks = impl.checks.get();
   ports.mirror = impl.mirror.get();
   ports.state = impl.state.get();
-  ports.notifier = impl.notifier.get();
+  ports.watchdog = impl.watchdog.get();
+  ports.fence = impl.fence.get();
+  impl.logging_notifier = std::make_unique<LoggingNotifier>(impl.config, impl.log, *impl.notifier);
+  ports.notifier = impl.logging_notifier.get();
   impl.reactor->on_exit([&impl] {
     // A moment for answers that are on their way to clients; no step is taken any more.
     const Duration grace = std::chrono::milliseconds(impl.control->connections() > 0 ? 50 : 0);
@@ -254,7 +344,13 @@ Result<void> Assembly::start() {
   if (auto listening = impl.control->listen(impl.options.run_dir + "/control.sock"); !listening)
     return listening;
   impl.first_event.wall = wall_now();
+  if (impl.options.hold_back) impl.hold_back();
   impl.reactor->start(ports, impl.first_event);
+  impl.lacks =
+      std::make_unique<MachineLacks>(impl.loop, impl.config, impl.options.state_dir, impl.reactor->sink());
+  impl.guard_shutdown();
+  impl.clear_leftovers();
+  impl.keep_versions();
   return {};
 }
 
@@ -270,6 +366,23 @@ void Assembly::prepare_restart(Duration limit) {
     impl.log.line(Severity::kWarning,
                   "ending without the peer's promise: it may take over before clusterd is back");
     impl.loop.stop();
+  });
+}
+
+void Assembly::reload(std::function<void()> taken) {
+  Impl& impl = *impl_;
+  if (impl.exit_timer) return;
+  impl.reading = std::make_unique<HelperThread>();
+  impl.reading->run([this, &impl, taken = std::move(taken)] {
+    auto config = load_config(impl.options.config_dir, impl.options.node);
+    impl.loop.post([this, &impl, taken, config = std::move(config)] {
+      if (config) {
+        taken();
+        return prepare_restart(std::chrono::seconds(4));
+      }
+      for (const ConfigProblem& problem : config.error())
+        impl.log.line(Severity::kError, "the new configuration is not taken: " + describe(problem));
+    });
   });
 }
 

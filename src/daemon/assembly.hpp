@@ -6,7 +6,9 @@
 // Destroying it leaves services, addresses and the gate as they are.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.hpp"
@@ -23,12 +25,17 @@ struct DaemonOptions {
   std::string state_dir = "/var/lib/clusterd";
   std::string run_dir = "/run/clusterd";
   std::string bpf_dir = "/sys/fs/bpf/clusterd";
-  std::string libexec_dir;  // of clusterd-mirror; empty = the folder of this program
+  std::string libexec_dir;  // of clusterd-mirror and clusterd-check; empty = the folder of this program
   std::string node;         // empty = the host's name
   bool realtime = true;
   bool without_gate = false;
+  bool remove_gate = false;
+  bool lift_guards = false;
   bool debug = false;
-  ConfigTexts config_texts;  // what the configuration was made of, for the flight recorder
+  ConfigTexts config_texts;      // what the configuration was made of, for the flight recorder
+  bool hold_back = false;        // a new configuration is not settled yet: nothing is taken over
+  std::optional<Config> former;  // what only this one has may still run, and is cleared away…
+  uint64_t former_number = 0;    // …the version's number
 };
 
 class Assembly {
@@ -46,6 +53,10 @@ class Assembly {
 
   // A clean restart: asks the peer for a promise, and stops the loop when it is given, or after `limit`.
   void prepare_restart(Duration limit);
+
+  // The same to take a new configuration, if it is good: `taken` is called before the loop stops. Otherwise
+  // its problems are logged, and nothing changes.
+  void reload(std::function<void()> taken);
 
   // The process is about to end by abort(): lets the flight recorder write what led there.
   void last_words();

@@ -123,6 +123,26 @@ void check_host(Findings& findings, const DaemonFacts& facts) {
   }
 }
 
+void check_effects(Findings& findings, const Config& config, const Status& status) {
+  if (config.watchdog) {
+    if (status.nodes.at(config.self.at()).watchdog) {
+      findings.ok("watchdog", status.watchdog);
+    } else {
+      findings.error("watchdog", status.watchdog,
+                     "load the hardware's driver or softdog, and see that no other program has the device");
+    }
+  }
+  if (status.fence.starts_with("failed"))
+    findings.error("fence", status.fence, "clusterctl check asks the agent for its status; `why` says more");
+  const bool ended = config.watchdog || config.peer_fence() != nullptr;
+  for (const ServiceConfig& service : config.services) {
+    if (service.effects == Effects::kAddress || ended) continue;
+    findings.warning("effects",
+                     service.name + ": never taken over by itself after silence: neither watchdog nor fence",
+                     "add [watchdog] or [fence.NODE] to cluster.toml");
+  }
+}
+
 void check_services(Findings& findings, const Config& config, const Status& status) {
   for (size_t i = 0; i < config.services.size() && i < status.services.size(); ++i) {
     const ServiceStatus& state = status.services[i];
@@ -138,6 +158,34 @@ void check_services(Findings& findings, const Config& config, const Status& stat
   }
 }
 
+// Of this node; the peer is asked for its own.
+void check_guards(Findings& findings, const Config& config, const Status& status) {
+  for (size_t i = 0; i < config.services.size() && i < status.services.size(); ++i) {
+    const auto& mirrors = config.services[i].mirrors;
+    for (size_t m = 0; m < mirrors.size() && m < status.services[i].mirrors.size(); ++m) {
+      const auto& guard = status.services[i].mirrors[m].guard;
+      if (!guard) continue;
+      const std::string mirror = fmt::format("mirror {} of {}", mirrors[m].name, config.services[i].name);
+      if (guard->state == MirrorGuard::State::kFailed) {
+        findings.warning("guard", fmt::format("{} is not guarded here: {}", mirror, guard->detail),
+                         "what is changed here now will be overwritten; `journalctl -x` says more");
+      } else if (guard->state == MirrorGuard::State::kSet && !guard->detail.empty()) {
+        findings.warning(
+            "guard",
+            fmt::format("{} is guarded, but not from who was there before: {}", mirror, guard->detail),
+            "end the program, or let it leave the folder");
+      } else if (guard->state == MirrorGuard::State::kSet) {
+        findings.ok("guard", mirror + " is guarded: its folders are read-only here");
+      } else if (guard->state == MirrorGuard::State::kAwaited) {
+        findings.ok("guard", fmt::format("{} will be guarded{}", mirror,
+                                         guard->detail.empty() ? "" : ": " + guard->detail));
+      } else {
+        findings.ok("guard", mirror + " is not guarded here now: this node serves it, or is about to");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::string check_json(const Config& config, const Status& status, const DaemonFacts& facts) {
@@ -146,7 +194,9 @@ std::string check_json(const Config& config, const Status& status, const DaemonF
   check_links(findings, config, status);
   check_hosts(findings, config, status);
   check_host(findings, facts);
+  check_effects(findings, config, status);
   check_services(findings, config, status);
+  check_guards(findings, config, status);
   return std::move(findings).text();
 }
 

@@ -23,6 +23,11 @@ constexpr std::array kKinds = {
     std::pair<std::string_view, Kind>{"accept-diverged", Kind::kAcceptDiverged},
     std::pair<std::string_view, Kind>{"stop-services", Kind::kStopServices},
     std::pair<std::string_view, Kind>{"prepare-restart", Kind::kPrepareRestart},
+    std::pair<std::string_view, Kind>{"hold-back", Kind::kHoldBack},
+    std::pair<std::string_view, Kind>{"hold-back-no-more", Kind::kHoldBackNoMore},
+    std::pair<std::string_view, Kind>{"mirror-scrub", Kind::kMirrorScrub},
+    std::pair<std::string_view, Kind>{"mirror-pause", Kind::kMirrorPause},
+    std::pair<std::string_view, Kind>{"mirror-resume", Kind::kMirrorResume},
 };
 
 // One member of the body. An empty text means that it was fine.

@@ -29,6 +29,9 @@ bool needs_service(Kind kind) {
     case Kind::kMirrorRun:
     case Kind::kMirrorConfirm:
     case Kind::kMirrorReceive:
+    case Kind::kMirrorScrub:
+    case Kind::kMirrorPause:
+    case Kind::kMirrorResume:
     case Kind::kAcceptDiverged:
       return true;
     case Kind::kStandby:
@@ -36,6 +39,8 @@ bool needs_service(Kind kind) {
     case Kind::kStartForce:
     case Kind::kStopServices:
     case Kind::kPrepareRestart:
+    case Kind::kHoldBack:
+    case Kind::kHoldBackNoMore:
       return false;
   }
   return false;

@@ -7,6 +7,7 @@ namespace {
 void shut_and_stop(const Actions& actions, const Ports& ports) {
   for (const ServiceId service : actions.shut_gates) ports.gate->shut(service);
   for (const ServiceId service : actions.stop_receivers) ports.mirror->stop_receivers(service);
+  for (const ServiceId service : actions.lift_guards) ports.mirror->lift_guard(service);
   for (const ServiceId service : actions.cancel_mirrors) ports.mirror->cancel(service);
   for (const ServiceId service : actions.stop_checks) ports.checks->stop(service);
   for (const StopUnit& order : actions.stop_units) ports.units->stop(order);
@@ -21,11 +22,14 @@ void send(const Actions& actions, const Ports& ports) {
 
 void open_and_start(const Actions& actions, const Ports& ports) {
   for (const SetGate& order : actions.set_gates) ports.gate->set(order.service, order.deadline);
+  if (actions.watchdog && ports.watchdog != nullptr) ports.watchdog->tend(*actions.watchdog);
+  if (actions.fence && ports.fence != nullptr) ports.fence->run(*actions.fence);
   for (const ServiceId service : actions.add_addresses) ports.addresses->add(service);
   for (const ServiceId service : actions.announce) ports.addresses->announce(service);
   for (const StartUnit& order : actions.start_units) ports.units->start(order);
   for (const ServiceId service : actions.start_checks) ports.checks->start(service);
   for (const MirrorOrder& order : actions.mirror_orders) ports.mirror->order(order);
+  for (const ServiceId service : actions.set_guards) ports.mirror->set_guard(service);
 }
 
 void tell(const Actions& actions, const Ports& ports, const Teller& teller) {

@@ -18,6 +18,8 @@ struct Ports {
   Checks* checks = nullptr;
   MirrorPeer* mirror = nullptr;
   StateStore* state = nullptr;
+  Watchdog* watchdog = nullptr;  // if one is configured
+  Fence* fence = nullptr;        // if the peer has one
   Notifier* notifier = nullptr;
 };
 

@@ -141,8 +141,9 @@ void Reactor::poll_first() {
 void Reactor::late_turn() {
   polling_ = false;
   if (halted_) return;
-  std::stable_partition(queue_.begin(), queue_.end(),
-                        [](const Event& event) { return std::holds_alternative<HeartbeatReceived>(event); });
+  std::stable_partition(queue_.begin(), queue_.end(), [](const Event& event) {
+    return std::holds_alternative<HeartbeatReceived>(event) || std::holds_alternative<SignOfLife>(event);
+  });
   drain();
   tick_if_due();
   arm();

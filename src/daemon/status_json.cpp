@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 
@@ -65,7 +66,8 @@ const char* probe_name(ProbeKind kind) {
 }
 
 const char* mirror_state_name(MirrorStatus::State state) {
-  static constexpr const char* kNames[] = {"idle", "running", "failed", "halted", "never"};
+  static constexpr const char* kNames[] = {"idle",  "running",   "failed", "halted",
+                                           "never", "following", "paused"};
   return kNames[static_cast<size_t>(state)];
 }
 
@@ -115,6 +117,7 @@ json::object nodes_object(const Config& config, const Status& status, Instant no
                      {"locked", node.locked},
                      {"lock_reason", node.lock_reason},
                      {"leaving", node.leaving},
+                     {"watchdog", node.watchdog},
                      {"last_heard_ms", self ? json::value() : age_ms(node.last_heard, now)},
                      {"clock_skew_ms", rounded(to_ms(node.clock_skew))}};
   }
@@ -165,7 +168,7 @@ json::array hosts_array(const Config& config, const Status& status, Instant now)
 
 json::value report_value(const std::optional<MirrorReport>& report) {
   if (!report) return nullptr;
-  static constexpr const char* kKinds[] = {"run", "resync", "flush"};
+  static constexpr const char* kKinds[] = {"run", "resync", "flush", "follow"};
   static constexpr const char* kOutcomes[] = {"progress", "done", "failed", "halted"};
   return json::object{{"kind", kKinds[static_cast<size_t>(report->kind)]},
                       {"outcome", kOutcomes[static_cast<size_t>(report->outcome)]},
@@ -179,6 +182,30 @@ json::value report_value(const std::optional<MirrorReport>& report) {
                       {"detail", report->detail}};
 }
 
+// How far the peer of a live mirror is behind now: what waited when it was last told has grown older since.
+json::value behind_value(const MirrorStatus& status, Instant now) {
+  if (!status.lag) return nullptr;
+  const Duration older = status.lag->files > 0 ? status.lag->age + (now - status.lag_at) : Duration::zero();
+  return json::object{
+      {"files", status.lag->files}, {"bytes", status.lag->bytes}, {"age_s", rounded(to_seconds(older))}};
+}
+
+// Of a live mirror: the comparison of contents under way, or the last one.
+json::value scrub_value(const MirrorConfig& mirror, const MirrorScrub& scrub) {
+  if (!mirror.live) return nullptr;
+  json::value proved = nullptr;
+  if (scrub.proved > 0) proved = scrub.proved;
+  return json::object{{"running", scrub.running},   {"files", scrub.files},       {"bytes", scrub.bytes},
+                      {"total_bytes", scrub.total}, {"differed", scrub.differed}, {"skipped", scrub.skipped},
+                      {"found", scrub.found},       {"proved_unix", proved}};
+}
+
+json::value guard_value(const std::optional<MirrorGuard>& guard) {
+  if (!guard) return nullptr;
+  static constexpr const char* kStates[] = {"lifted", "awaited", "set", "failed"};
+  return json::object{{"state", kStates[static_cast<size_t>(guard->state)]}, {"detail", guard->detail}};
+}
+
 json::array mirrors_array(const ServiceConfig& service, const ServiceStatus& state, Instant now) {
   json::array mirrors;
   for (size_t i = 0; i < service.mirrors.size(); ++i) {
@@ -187,7 +214,11 @@ json::array mirrors_array(const ServiceConfig& service, const ServiceStatus& sta
     json::value next = nullptr;
     if (status.next_run != kNever) next = rounded(std::max(0.0, to_seconds(status.next_run - now)));
     mirrors.push_back(json::object{{"name", mirror.name},
+                                   {"mode", mirror.live ? "live" : "interval"},
                                    {"state", mirror_state_name(status.state)},
+                                   {"behind", behind_value(status, now)},
+                                   {"scrub", scrub_value(mirror, status.scrub)},
+                                   {"guard", guard_value(status.guard)},
                                    {"synced", status.synced},
                                    {"lag_s", age_s(status.last_success, now)},
                                    {"next_run_s", next},
@@ -247,7 +278,13 @@ json::object service_object(const Config& config, const ServiceConfig& service, 
   object["prefer"] = service.prefer ? json::value(config.node(*service.prefer).name) : json::value();
   object["roles"] = both(config, name(state.here), if_known(name(state.at_peer)));
   object["ready"] = both(config, state.ready_here, if_known(state.ready_at_peer));
+  object["takes_over"] = both(config, state.takes_over_here, if_known(state.takes_over_at_peer));
+  object["prepared"] = both(config, state.lacks_here.empty(), if_known(!state.lacks_at_peer));
+  object["lacks"] = state.lacks_here;
   object["blocked"] = both(config, state.blocked_here, if_known(state.blocked_at_peer));
+  const bool guards = std::ranges::any_of(service.mirrors, [](const MirrorConfig& m) { return m.guard; });
+  object["guarded"] =
+      guards ? json::value(both(config, state.guarded_here, if_known(state.guarded_at_peer))) : json::value();
   object["epoch"] = state.epoch.value;
   object["data_epoch"] = state.data_epoch.value;
   object["diverged"] = state.diverged;
@@ -255,6 +292,7 @@ json::object service_object(const Config& config, const ServiceConfig& service, 
   object["detail"] = state.detail;
   object["restarts"] = state.restarts;
   object["addresses"] = std::move(addresses);
+  object["effects"] = service.effects == Effects::kNode ? "node" : "address";
   object["mac"] = mac_name(service.mac);
   object["link"] =
       service.link.at() < config.links.size() ? json::value(config.link(service.link).name) : json::value();
@@ -292,6 +330,9 @@ std::string status_json(const Config& config, const Status& status, const Daemon
   object["boot"] = hex(facts.boot.value);
   object["uptime_s"] = age_s(facts.started, facts.now);
   object["mode"] = status.mode;
+  object["guarantee"] = status.guarantee;
+  object["fence"] = status.fence.empty() ? json::value() : json::value(status.fence);
+  object["watchdog"] = status.watchdog.empty() ? json::value() : json::value(status.watchdog);
   object["engine"] = "embedded";
   object["config_hash"] = hex(config.hash);
   object["config_differs"] = status.config_differs;

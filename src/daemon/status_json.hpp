@@ -4,7 +4,8 @@
 // GET /v1/status
 //   {"version": "0.1.0", "cluster": "office", "node": "serv1", "peer": "serv2", "time": "2026-…Z",
 //    "boot": "hex", "uptime_s": 12.3,
-//    "mode": "reference hosts", "engine": "embedded", "config_hash": "hex", "config_differs": false,
+//    "mode": "reference", "guarantee": "…", "fence": "ready" | null, "watchdog": "armed: …" | null,
+//    "engine": "embedded", "config_hash": "hex", "config_differs": false,
 //    "moves_stopped": false, "lease_remaining_ms": 540.2 | null, "lateness_ms": 0.1,
 //    "worst_lateness_ms": 3.2, "timing": {"profile": "steady", "heartbeat_ms", "lease_ms", "window_ms",
 //    "gate_latency_ms"}, "gate": {"kind": "bpf" | "none", "detail": "…"}, "realtime": true, "memory_locked":
@@ -19,13 +20,15 @@
 //               …],
 //    "services": [{"name": "web", "active_on": "serv1" | null, "prefer": "serv1" | null,
 //                  "roles": {"serv1": "active", "serv2": "standby" | null (never heard)},
-//                  "ready": {"serv1": false, "serv2": true}, "blocked": {"serv1": false, …},
-//                  "epoch": 7, "data_epoch": 7, "diverged": false, "wants_human": false, "detail": "",
-//                  "restarts": 0, "addresses": ["192.168.1.20/24"], "mac": "virtual", "link": "service",
-//                  "gate": {"open": true, "remaining_ms": 540.2 | null},
-//                  "units": [{"name": "nginx.service", "state": "started" | "unknown" | …}],
-//                  "checks": [{"check": "tcp 80", "ok": true}],
-//                  "mirrors": [{"name": "1", "state": "idle|running|failed|halted|never", "synced": true,
+//                  "ready": {"serv1": false, "serv2": true} (for a handover), "takes_over": {"serv1": false,
+//                  "serv2": true} (also if the active node falls silent), "prepared": {…} (its machine
+//                  has what the members need), "lacks": "" (what this one has not, in words), "blocked":
+//                  {"serv1": false, …}, "epoch": 7, "data_epoch": 7, "diverged": false, "wants_human": false,
+//                  "detail": "", "restarts": 0, "addresses": ["192.168.1.20/24"], "mac": "virtual", "link":
+//                  "service", "gate": {"open": true, "remaining_ms": 540.2 | null}, "units": [{"name":
+//                  "nginx.service", "state": "started" | "unknown" | …}], "checks": [{"check": "tcp 80",
+//                  "ok": true}], "mirrors": [{"name": "1", "state": "idle|running|failed|halted|never",
+//                  "synced": true,
 //                               "lag_s": 12.1 | null, "next_run_s": 48.0 | null, "to": "peer" |
 //                               "user@host:/…", "paths": ["/srv/web/"], "detail": "", "last": {…report…} |
 //                               null}]}, …],

@@ -112,11 +112,14 @@ void EventLoop::run() {
 void EventLoop::stop() { impl_->io.stop(); }
 
 bool EventLoop::run_until(const std::function<bool()>& done, Duration limit) {
-  const auto keep = asio::make_work_guard(impl_->io);
-  const Instant end = now() + limit;
-  impl_->io.restart();
-  while (!done() && now() < end)
-    impl_->io.run_one_for(std::min<Duration>(end - now(), std::chrono::milliseconds(50)));
+  {
+    const auto keep = asio::make_work_guard(impl_->io);
+    const Instant end = now() + limit;
+    impl_->io.restart();
+    while (!done() && now() < end)
+      impl_->io.run_one_for(std::min<Duration>(end - now(), std::chrono::milliseconds(50)));
+  }
+  impl_->io.restart();  // without work at that moment it counts as stopped, and a later run() would not begin
   return done();
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/json.hpp>
 
@@ -15,7 +16,7 @@ namespace json = boost::json;
 using Kind = MirrorReport::Kind;
 using Outcome = MirrorReport::Outcome;
 
-constexpr std::array<std::string_view, 3> kKinds = {"run", "resync", "flush"};
+constexpr std::array<std::string_view, 6> kKinds = {"run", "resync", "flush", "follow", "scrub", "pause"};
 constexpr std::array<std::string_view, 4> kOutcomes = {"progress", "done", "failed", "halted"};
 
 template <class E, size_t N>
@@ -82,6 +83,29 @@ std::optional<MirrorId> find_mirror(const ServiceConfig& service, std::string_vi
   return std::nullopt;
 }
 
+json::object scrub_object(const MirrorScrub& s) {
+  return {{"running", s.running}, {"ended", s.ended},   {"files", s.files},
+          {"bytes", s.bytes},     {"total", s.total},   {"differed", s.differed},
+          {"skipped", s.skipped}, {"proved", s.proved}, {"found", s.found.substr(0, 1000)}};
+}
+
+// False: it is incomplete.
+bool read_scrub(const json::object& report, MirrorScrub& s) {
+  const json::value* value = report.if_contains("scrub");
+  if (!value || !value->is_object()) return false;
+  Reader in(value->get_object());
+  s.running = in.flag("running");
+  s.ended = in.flag("ended");
+  s.files = in.number("files");
+  s.bytes = in.number("bytes");
+  s.total = in.number("total");
+  s.differed = in.number("differed");
+  s.skipped = in.number("skipped");
+  s.proved = static_cast<int64_t>(std::min<uint64_t>(in.number("proved"), INT64_MAX));
+  s.found = in.text("found");
+  return in.ok();
+}
+
 std::string line_of(const json::object& object) { return json::serialize(object) + "\n"; }
 
 }  // namespace
@@ -112,6 +136,10 @@ std::string write_report(const Config& config, const MirrorReport& r) {
                   {"backed_up", r.backed_up},
                   {"lost", r.lost},
                   {"backup_set", r.backup_set},
+                  {"behind_files", r.lag.files},
+                  {"behind_bytes", r.lag.bytes},
+                  {"behind_ns", std::max<int64_t>(0, r.lag.age.count())},
+                  {"scrub", scrub_object(r.scrub)},
                   {"detail", r.detail.substr(0, 4000)}});
 }
 
@@ -153,8 +181,13 @@ Result<MirrorReport> parse_report(const Config& config, std::string_view line) {
   r.backed_up = in.number("backed_up");
   r.lost = in.number("lost");
   r.backup_set = in.text("backup_set");
+  r.lag.files = in.number("behind_files");
+  r.lag.bytes = in.number("behind_bytes");
+  const uint64_t behind = in.number("behind_ns");
+  r.lag.age = Duration(static_cast<int64_t>(std::min<uint64_t>(behind, INT64_MAX / 2)));
   r.detail = in.text("detail");
-  if (!in.ok() || !outcome || !kind || !mirror) return refuse(Code::kCorrupt, "the report is incomplete");
+  if (!read_scrub(*object, r.scrub) || !in.ok() || !outcome || !kind || !mirror)
+    return refuse(Code::kCorrupt, "the report is incomplete");
   r.outcome = *outcome;
   r.kind = *kind;
   r.service = *service;

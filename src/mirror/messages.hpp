@@ -1,7 +1,7 @@
 // Between the daemon and its mirror process: one JSON object per line in each direction.
 //
 //   to the agent    {"order":"run","service":"web","mirror":"data","epoch":7,"confirmed":false}
-//   run|resync|flush
+//   run|resync|flush|follow
 //                   {"cancel":"web"}
 //   to the daemon   {"report":"done","kind":"run","service":"web","mirror":"data","epoch":7,"files":1, …}
 //

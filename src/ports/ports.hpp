@@ -25,7 +25,7 @@ class Clock {
   [[nodiscard]] virtual WallTime wall() const = 0;
 };
 
-// Heartbeats, direct and relayed. Reports HeartbeatReceived.
+// Heartbeats, direct and relayed. Reports HeartbeatReceived and SignOfLife.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -76,7 +76,7 @@ class Checks {
   virtual void stop(ServiceId service) = 0;
 };
 
-// The mirror process. Reports MirrorReport. A run that was cancelled reports kFailed.
+// The mirror process. Reports MirrorReport, and GuardReport. A run that was cancelled reports kFailed.
 class MirrorPeer {
  public:
   virtual ~MirrorPeer() = default;
@@ -84,6 +84,11 @@ class MirrorPeer {
   virtual void cancel(ServiceId service) = 0;
   // Kills what the peer's runs are writing on this node; returns when none of them can write any more.
   virtual void stop_receivers(ServiceId service) = 0;
+  // The folders of the service's mirrors with `guard` become read-only for everybody but the peer's runs, as
+  // soon as that is possible …
+  virtual void set_guard(ServiceId service) = 0;
+  // … and are writable again when this returns, whatever there was to guard, and whoever has set it.
+  virtual void lift_guard(ServiceId service) = 0;
 };
 
 // Durable state. Reports Persisted. Calls may overlap; a later state replaces an earlier one.
@@ -91,6 +96,20 @@ class StateStore {
  public:
   virtual ~StateStore() = default;
   virtual void persist(uint64_t version, const PersistedState& state) = 0;
+};
+
+// This machine's watchdog device. Reports WatchdogReport: after kArm, and for a pet that did not arrive.
+class Watchdog {
+ public:
+  virtual ~Watchdog() = default;
+  virtual void tend(WatchdogOrder order) = 0;
+};
+
+// The peer's fence agent. Reports FenceReport; a later order ends an earlier one without a report.
+class Fence {
+ public:
+  virtual ~Fence() = default;
+  virtual void run(const FenceOrder& order) = 0;
 };
 
 // Tells humans: hook command and mail, in order, one at a time. Reports nothing.

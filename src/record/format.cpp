@@ -12,17 +12,32 @@ namespace clusterd::record {
 namespace {
 
 // The members of Actions, in their order.
-constexpr std::array kMembers = {"persist",        "persist_version",
-                                 "shut_gates",     "stop_receivers",
-                                 "cancel_mirrors", "stop_checks",
-                                 "stop_units",     "remove_addresses",
-                                 "heartbeats",     "probes",
-                                 "address_probes", "set_gates",
-                                 "add_addresses",  "announce",
-                                 "start_units",    "start_checks",
-                                 "mirror_orders",  "log",
-                                 "decisions",      "notices",
-                                 "replies",        "exit"};
+constexpr std::array kMembers = {"persist",
+                                 "persist_version",
+                                 "shut_gates",
+                                 "stop_receivers",
+                                 "lift_guards",
+                                 "cancel_mirrors",
+                                 "stop_checks",
+                                 "stop_units",
+                                 "remove_addresses",
+                                 "heartbeats",
+                                 "probes",
+                                 "address_probes",
+                                 "set_gates",
+                                 "watchdog",
+                                 "fence",
+                                 "add_addresses",
+                                 "announce",
+                                 "start_units",
+                                 "start_checks",
+                                 "mirror_orders",
+                                 "set_guards",
+                                 "log",
+                                 "decisions",
+                                 "notices",
+                                 "replies",
+                                 "exit"};
 static_assert(kMembers.size() == boost::pfr::tuple_size_v<Actions>,
               "a member was added to Actions: add its name here, in its place");
 static_assert(kMembers.size() <= 32);
@@ -73,17 +88,21 @@ std::vector<std::string> told_by(const Actions& actions) {
 
 std::string index_text(size_t index) { return std::to_string(index + 1); }
 
+template <class Received>
+std::string path_text(const Received& e) {
+  if (e.link) return "on link " + index_text(e.link->at());
+  return e.relay ? "off host " + index_text(e.relay->at()) : "on no path";
+}
+
 struct EventText {
   std::string operator()(const Started& e) const {
     return fmt::format("started, {}", e.host_rebooted ? "the machine has booted" : "the daemon only");
   }
   std::string operator()(const Tick& /*e*/) const { return "tick"; }
   std::string operator()(const HeartbeatReceived& e) const {
-    return fmt::format("heartbeat {} {}", e.heartbeat.sequence,
-                       e.link    ? "on link " + index_text(e.link->at())
-                       : e.relay ? "off host " + index_text(e.relay->at())
-                                 : "on no path");
+    return fmt::format("heartbeat {} {}", e.heartbeat.sequence, path_text(e));
   }
+  std::string operator()(const SignOfLife& e) const { return fmt::format("a sign of life {}", path_text(e)); }
   std::string operator()(const ProbeAnswered& e) const {
     return fmt::format("host {} answers", index_text(e.host.at()));
   }
@@ -120,12 +139,41 @@ struct EventText {
                        e.detail);
   }
   std::string operator()(const Command& e) const {
-    constexpr std::array kKinds = {"move",           "standby",        "online",
-                                   "start-force",    "resync",         "mirror-run",
-                                   "mirror-confirm", "mirror-receive", "accept-diverged",
-                                   "stop-services",  "prepare-restart"};
+    constexpr std::array kKinds = {"move",
+                                   "standby",
+                                   "online",
+                                   "start-force",
+                                   "resync",
+                                   "mirror-run",
+                                   "mirror-confirm",
+                                   "mirror-receive",
+                                   "accept-diverged",
+                                   "stop-services",
+                                   "prepare-restart",
+                                   "hold-back",
+                                   "hold-back-no-more",
+                                   "mirror-scrub",
+                                   "mirror-pause",
+                                   "mirror-resume"};
     const auto kind = static_cast<size_t>(e.kind);
     return fmt::format("order {}: {} {}", e.id, kind < kKinds.size() ? kKinds.at(kind) : "?", e.text);
+  }
+  std::string operator()(const WatchdogReport& e) const {
+    return fmt::format("watchdog {} {}", e.armed ? "armed" : "not armed, or not petted", e.detail);
+  }
+  std::string operator()(const FenceReport& e) const {
+    constexpr std::array kPower = {"status unknown", "status on", "status off"};
+    return fmt::format("fence {}: off {}, {} {}", e.order, e.off_done ? "done" : "failed",
+                       kPower.at(static_cast<size_t>(e.power)), e.detail);
+  }
+  std::string operator()(const LackReport& e) const {
+    return fmt::format("service {} {}", index_text(e.service.at()),
+                       e.lacks.empty() ? "lacks nothing" : "lacks: " + e.lacks);
+  }
+  std::string operator()(const GuardReport& e) const {
+    constexpr std::array kOutcomes = {"is set", "waits for", "failed:"};
+    return fmt::format("guard of mirror {} of service {} {} {}", index_text(e.mirror.at()),
+                       index_text(e.service.at()), kOutcomes.at(static_cast<size_t>(e.outcome)), e.detail);
   }
   template <class Other>
   std::string operator()(const Other& /*e*/) const {

@@ -20,6 +20,9 @@ static_assert(std::variant_size_v<Event> < kGap, "the kinds of events fit before
 
 enum class Form : uint8_t { kSame, kNext, kWhole };  // of a heartbeat, seen from the one before
 
+// No node's clock shows more than some decades; sums and differences of such times fit.
+constexpr int64_t kFarthest = int64_t{1} << 61U;
+
 int64_t difference(uint64_t a, uint64_t b) { return static_cast<int64_t>(a - b); }
 
 // What the next heartbeat would be if nothing had changed but the numbers.
@@ -27,7 +30,10 @@ Heartbeat guess(const Context& context, Instant now) {
   Heartbeat out = context.last;
   ++out.sequence;
   ++out.ack.sequence;
-  out.wall += now - context.heard;
+  // As unsigned numbers: a heartbeat may claim any civil time.
+  out.wall =
+      WallTime(Duration(static_cast<int64_t>(static_cast<uint64_t>(out.wall.time_since_epoch().count()) +
+                                             static_cast<uint64_t>((now - context.heard).count()))));
   return out;
 }
 
@@ -98,7 +104,9 @@ void ItemWriter::heartbeat(ByteWriter& w, const HeartbeatReceived& event, Instan
       saver(Form::kNext);
       w.signed_number(difference(told.sequence, numbers.sequence));
       w.signed_number(difference(told.ack.sequence, numbers.ack.sequence));
-      saver(told.wall - numbers.wall, told.lineage_of);
+      saver(Duration(difference(static_cast<uint64_t>(told.wall.time_since_epoch().count()),
+                                static_cast<uint64_t>(numbers.wall.time_since_epoch().count()))),
+            told.lineage_of);
       remember(context_, told, now);
       return;
     }
@@ -138,16 +146,17 @@ void ItemWriter::snapshot(const Snapshot& snapshot) {
 // ---- reading ----
 
 ItemReader::ItemReader(std::span<const uint8_t> block) : in_(block) {
-  context_.now = Instant(Duration(in_.signed_number()));
+  const int64_t begin = in_.signed_number();
+  in_.fail_if(begin < -kFarthest || begin > kFarthest);
+  if (!in_.bad()) context_.now = Instant(Duration(begin));
 }
 
 Result<std::optional<Item>> ItemReader::next() {
   if (!in_.bad() && in_.empty()) return std::optional<Item>();
   const uint8_t tag = in_.u8();
-  const uint64_t passed = in_.limited(in_.number(), uint64_t{1} << 62U);
-  const auto sum = static_cast<uint64_t>(context_.now.time_since_epoch().count()) + passed;
-  const Instant now{Duration(static_cast<int64_t>(sum))};
-  in_.fail_if(now < context_.now);
+  const uint64_t passed = in_.limited(in_.number(), uint64_t{1} << 61U);
+  const Instant now = context_.now + Duration(static_cast<int64_t>(passed));
+  in_.fail_if(now.time_since_epoch().count() > kFarthest);
   context_.now = now;
   std::optional<Item> item;
   if (tag == kGap) {
@@ -186,11 +195,12 @@ Item ItemReader::step(uint8_t tag, Instant now) {
   Outcome outcome;
   if ((tag & kHasActions) != 0) {
     outcome.kinds = static_cast<uint32_t>(in_.limited(in_.number(), UINT32_MAX));
+    in_.fail_if(outcome.kinds == 0);
     outcome.digest = in_.fixed32();
   }
   if ((tag & kHasTold) != 0) {
     loader(outcome.told);
-    in_.fail_if(outcome.told.size() > kMaxTold);
+    in_.fail_if(outcome.told.empty() || outcome.told.size() > kMaxTold);
   }
   step.outcome = std::move(outcome);
   return step;

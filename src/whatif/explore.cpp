@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/archive.hpp"
+#include "core/timing.hpp"
 #include "whatif/children.hpp"
 
 namespace clusterd::whatif {
@@ -18,7 +19,8 @@ using std::chrono::seconds;
 
 constexpr Duration kComesUp = std::chrono::minutes(3);
 constexpr Duration kLongest = std::chrono::minutes(3);
-constexpr Duration kLook = milliseconds(100);  // at the roles
+constexpr Duration kLook = milliseconds(100);           // at the roles
+constexpr Duration kLiveLag = std::chrono::seconds(1);  // of a live mirror that keeps up
 
 // What the configuration says, or a living daemon knows better.
 bool can_relay(const Config& config, const HostConfig& host) {
@@ -159,7 +161,11 @@ std::vector<Role> Story::roles() {
 void Story::rest() {
   const Duration step =
       std::clamp<Duration>(config_.timing.heartbeat / 10, milliseconds(1), milliseconds(10));
-  const Duration quiet = config_.timing.settle + 2 * config_.timing.window + seconds(2);
+  Duration quiet = config_.timing.settle + 2 * config_.timing.window + seconds(2);
+  // A takeover that waits for a watchdog (S13) is not yet the end of the story.
+  const Duration stop = effects_stop_limit(config_.services);
+  if (config_.watchdog && stop > Duration::zero())
+    quiet += effects_bound(config_.timing, stop, config_.watchdog->timeout);
   const Instant limit = world_.now() + kLongest;
   Instant changed = world_.now();
   Instant looked = kLongAgo;
@@ -249,7 +255,9 @@ void Story::note_lines(std::vector<ServiceEnd>& services) {
           line.find(takeover ? " takes over " + name + " at " : ": " + name + ": ") != std::string::npos;
       if (!means_it || services[s].before == services[s].active) continue;
       for (const MirrorConfig& mirror : config_.services[s].mirrors) {
-        if (!mirror.to) services[s].at_risk = std::max(services[s].at_risk, mirror.every);
+        if (mirror.to) continue;
+        const Duration lag = mirror.live ? kLiveLag : mirror.every;
+        services[s].at_risk = std::max(services[s].at_risk, lag);
       }
     }
   }

@@ -141,6 +141,7 @@ class World {
         peer_.promise_wanted = (bits & 8U) != 0;
         peer_.promise_given = (bits & 16U) != 0;
         peer_.service_nic_up = (bits & 32U) != 0;
+        peer_.watchdog = (bits & 64U) != 0;
         break;
       }
       case 6:
@@ -188,6 +189,7 @@ class World {
     service.peer_synced = (bits & 2U) != 0;
     service.diverged = (bits & 4U) != 0;
     service.blocked = (bits & 8U) != 0;
+    service.may_run = (bits & 16U) != 0;
   }
 
   void command() {

@@ -26,17 +26,24 @@
   X(groups)                      \
   X(heartbeat)                   \
   X(http)                        \
+  X(imports)                     \
   X(itemize)                     \
+  X(live)                        \
+  X(livehello)                   \
   X(loss)                        \
   X(manifest)                    \
   X(messages)                    \
   X(names)                       \
   X(netlink)                     \
   X(node)                        \
+  X(ocf)                         \
+  X(pairing)                     \
+  X(recording)                   \
   X(scalars)                     \
   X(seal)                        \
   X(state)                       \
-  X(status)
+  X(status)                      \
+  X(versions)
 
 namespace clusterd::fuzz {
 

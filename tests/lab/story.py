@@ -37,8 +37,11 @@ class Cluster:
     """Two nodes with service "web", an observer of its addresses and a client that asks each millisecond."""
 
     def __init__(self, services=None, profile="steady", client=True, mirror=None, cluster="", extra="",
-                 hosts=("192.168.1.1", "192.168.1.2"), service_extra="", **web):
-        self.lab = Lab()
+                 hosts=("192.168.1.1", "192.168.1.2"), service_extra="", machines=None, **web):
+        """`machines`: nodes with their own systemd, and nginx.service as the service (see Lab)."""
+        self.lab = Lab(machines=machines)
+        if machines is not None:
+            web.setdefault("units", [config_files.NGINX_SERVICE])
         if mirror is not None:
             web["mirrors"] = mirror
         web["extra"] = service_extra
@@ -91,7 +94,7 @@ class Cluster:
         host = self.lab[node]
         if not host.is_up():
             return 0, None
-        connection = _UnixConnection(f"/proc/{host.init.pid}/root{SOCKET}")
+        connection = _UnixConnection(f"{host.root()}{SOCKET}")
         try:
             connection.request(method, path, None if body is None else json.dumps(body),
                                {"Content-Type": "application/json"})

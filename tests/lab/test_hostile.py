@@ -79,7 +79,7 @@ def test_garbage_on_the_control_socket_is_refused(cluster):
                b"Content-Length: 99999999999\r\n\r\n", b"GET /v1/status HTTP/1.1\r\nX: " + b"y" * 70000,
                b"POST /v1/command HTTP/1.1\r\nContent-Length: 10\r\n\r\n{{{{{{{{{{", b"", b"GET /../../etc/passwd "
                b"HTTP/1.1\r\n\r\n"]
-    path = f"/proc/{cluster.serv1.init.pid}/root{SOCKET}"
+    path = f"{cluster.serv1.root()}{SOCKET}"
     folder = os.open(os.path.dirname(path), os.O_PATH)
     held = []
     try:

@@ -86,18 +86,21 @@ def test_the_observer_sees_two_nodes_that_answer(lab):
         observer.never_dual()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_of_a_lab_whose_owner_is_gone(number):
+@pytest.mark.parametrize("number, machines", [(signal.SIGINT, None), (signal.SIGTERM, None), (signal.SIGKILL, None),
+                                              (signal.SIGKILL, {})])
+def test_nothing_is_left_of_a_lab_whose_owner_is_gone(number, machines):
     if os.geteuid() != 0:
         pytest.skip("needs root")
     # A shell starts its background jobs with SIGINT ignored, and we may be in one.
     owner = subprocess.Popen(
         [sys.executable, "-c", "import signal, sys, time; sys.path.insert(0, sys.argv[1])\nfrom lab import Lab\n"
          "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-         "with Lab() as lab:\n  print(lab.name, *[h.init.pid for h in lab.hosts.values()], flush=True)\n"
+         f"with Lab(machines={machines}) as lab:\n  print(lab.name, *[h.init.pid for h in lab.hosts.values()], flush=True)\n"
          "  time.sleep(1000)", PROJECT], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     name, *pids = owner.stdout.readline().split()
     owner.send_signal(number)
     owner.wait(60)
     network.wait_for(lambda: not os.path.exists(f"{network.BASE}/{name}"), 60, "its files are removed")
     network.wait_for(lambda: not any(network.start_time(int(pid)) for pid in pids), 60, "its processes have ended")
+    left = [folder for folder, _, _ in os.walk("/sys/fs/cgroup") if f"clusterlab-{name}-" in folder]
+    assert not left, "its control groups are removed"

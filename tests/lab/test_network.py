@@ -25,6 +25,16 @@ def test_active_nodes_service_nic_down_hands_over_in_good_order(make_cluster):
     assert not cluster.serv1.sh("pgrep -x responder || true").strip(), "the unit was stopped"
 
 
+def test_a_spare_nic_without_carrier_moves_its_service(make_cluster):
+    """mac = "redundant": what the service is on is the spare NIC, and its cable is pulled."""
+    cluster = make_cluster(mac="redundant")
+    cluster.serv1.unplug("eth2")
+    cluster.await_active("serv2")
+    cluster.await_role("serv1", "standby")
+    cluster.client.await_answers()
+    cluster.observer.never_dual("serv1", "serv2")
+
+
 def test_heartbeat_link_down_moves_nothing_and_says_so(cluster):
     epoch = cluster.epoch("serv1")
     for node in ("serv1", "serv2"):

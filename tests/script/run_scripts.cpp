@@ -1,19 +1,22 @@
 // Runs transcripts: text files with commands ("$ run 2s") and, under each, the lines that the nodes must say.
 //
-//   $ cluster [profile=steady] [hosts=r1,r2] [web] [web:hot] [web:mirror] [rejoin=manual] [failback=auto] …
-//   $ power-on|power-off|kill|start|freeze|thaw|wipe NODE
-//   $ run DURATION                    e.g. "300ms", "2s"
-//   $ nic NODE NIC up|down            carrier of a network interface
-//   $ link NAME up|down               the path between the nodes only (their switch ports are isolated)
-//   $ one-way NODE cut|whole          what NODE sends does not reach the peer directly
-//   $ host HOST up|down [NODE]        a reference host, as seen by both or by one node
-//   $ relays on|off                   whether heartbeats bounce off reference hosts
-//   $ stranger answers|silent         somebody else on the LAN answers for the service addresses
-//   $ unit NODE SERVICE crash|good|fails-to-start|refuses-to-stop
-//   $ address NODE SERVICE lost
+//   $ cluster [profile=steady] [hosts=r1,r2] [web] [web:hot] [web:mirror] [web:live[:guard]] [web:redundant]
+//   [web:prefer=serv2] [web:prefer=none] [web:with=db] [web:apart=db] [web:after=db]
+//   [rejoin=manual] [failback=auto] … $ power-on|power-off|kill|start|freeze|thaw|wipe NODE $ run DURATION
+//   e.g. "300ms", "2s" $ nic NODE NIC up|down            carrier of a network interface $ link NAME up|down
+//   the path between the nodes only (their switch ports are isolated) $ one-way NODE cut|whole          what
+//   NODE sends does not reach the peer directly $ host HOST up|down [NODE]        a reference host, as seen
+//   by both or by one node $ relays on|off                   whether heartbeats bounce off reference hosts $
+//   stranger answers|silent         somebody else on the LAN answers for the service addresses $ unit NODE
+//   SERVICE crash|good|fails-to-start|is-missing|is-wrong|refuses-to-stop|hangs $ address NODE SERVICE lost
+//   $ fence NODE works|fails|silent|late|lies     the device that switches NODE off
+//   $ watchdog NODE good|missing      its watchdog device
+//   $ running SERVICE NODE|none       on which machine its units run now
 //   $ mirror good|fails|halts         how mirror runs end from now on
 //   $ disk NODE good|full
-//   $ order NODE move|standby|online|force|resync|confirm|stop-services|restart [SERVICE|NODE]
+//   $ lacks NODE SERVICE [WHAT]       what its machine lacks to run the service; without WHAT: nothing
+//   $ lacking SERVICE                 what each node's status says of that
+//   $ order NODE move|standby|online|force|resync|confirm|pause|resume|stop-services|restart [SERVICE|NODE]
 //   $ roles                           prints each node's role and who answers on the LAN
 //   $ expect SERVICE NODE|none        who answers for the service now
 //
@@ -33,6 +36,7 @@
 #include <sstream>
 
 #include "base/canary.hpp"
+#include "core/relations.hpp"
 #include "sim/marks.hpp"
 #include "sim/world.hpp"
 
@@ -75,12 +79,20 @@ class Script {
     return args.at(i);
   }
 
+  static std::string rest_of(const std::vector<std::string>& args, size_t from) {
+    std::string out;
+    for (size_t i = from; i < args.size(); ++i) out += (out.empty() ? "" : " ") + args.at(i);
+    return out;
+  }
+
   void make(const std::vector<std::string>& args) {
     std::string profile = "steady";
     std::vector<std::string> hosts{"r1", "r2"};
     std::vector<ServiceConfig> services;
+    std::vector<std::string> descriptions;
     Config shape;
     Failback failback = Failback::kManual;
+    Duration stop_timeout = std::chrono::seconds(30);
     for (const auto& word : args) {
       const auto value = word.substr(word.find('=') + 1);
       if (word.starts_with("profile=")) {
@@ -93,15 +105,31 @@ class Script {
         shape.rejoin = Rejoin::kManual;
       } else if (word == "failback=auto") {
         failback = Failback::kAuto;
+      } else if (word.starts_with("watchdog=")) {
+        shape.watchdog.emplace().timeout = duration(value);
+      } else if (word == "fence") {
+        for (auto& fence : shape.fences) fence.emplace().agent = "/usr/sbin/fence_test";
+      } else if (word.starts_with("fence-delay=")) {
+        shape.fences.front()->delay = duration(value);
+      } else if (word.starts_with("stop-timeout=")) {
+        stop_timeout = duration(value);
       } else if (word.starts_with("max-takeovers=")) {
         shape.max_takeovers_per_hour = static_cast<unsigned>(std::stoul(value));
       } else {
-        services.push_back(service(word));
+        descriptions.push_back(word);
       }
     }
-    for (auto& s : services) s.failback = failback;
+    for (const auto& word : descriptions) services.push_back(service(word));
+    for (size_t i = 0; i < services.size(); ++i) relate(services, i, descriptions.at(i));
+    complete_relations(services);
+    for (auto& s : services) {
+      s.failback = failback;
+      for (auto& unit : s.units) unit.stop_timeout = stop_timeout;
+    }
     Config config = make_config(profile, hosts, services);
     config.rejoin = shape.rejoin;
+    config.watchdog = shape.watchdog;
+    config.fences = shape.fences;
     config.max_takeovers_per_hour = shape.max_takeovers_per_hour;
     world_ = std::make_unique<World>(config);
     config_ = config;
@@ -118,19 +146,49 @@ class Script {
     unit.name = out.name + ".service";
     out.units = {unit};
     for (std::string part; std::getline(parts, part, ':');) {
-      if (part == "hot") {
+      if (part == "node") {
+        out.effects = Effects::kNode;
+      } else if (part == "hot") {
         out.hot = true;
-      } else if (part == "mirror") {
+      } else if (part == "redundant") {
+        out.mac = MacMode::kRedundant;
+      } else if (part == "mirror" || part == "live") {
         MirrorConfig mirror;
         mirror.name = "1";
         mirror.paths = {"/srv/"};
-        mirror.every = std::chrono::seconds(5);
+        mirror.live = part == "live";
+        mirror.every = std::chrono::seconds(mirror.live ? 3600 : 5);
         out.mirrors.push_back(mirror);
-      } else {
+      } else if (part == "guard") {
+        for (MirrorConfig& mirror : out.mirrors) mirror.guard = true;
+      } else if (part == "prefer=serv2" || part == "prefer=none") {
+        out.prefer = part == "prefer=none" ? std::nullopt : std::optional(NodeId(1));
+      } else if (!relation(out, part)) {
         throw Failure{"unknown property of a service: " + part};
       }
     }
     return out;
+  }
+
+  // "after=db": the list that it belongs to; nullptr for other properties.
+  static std::vector<ServiceId>* relation(ServiceConfig& service, const std::string& part) {
+    if (part.starts_with("with=")) return &service.with;
+    if (part.starts_with("apart=")) return &service.apart_from;
+    if (part.starts_with("after=")) return &service.after;
+    return nullptr;
+  }
+
+  static void relate(std::vector<ServiceConfig>& services, size_t self, const std::string& word) {
+    std::istringstream parts(word);
+    for (std::string part; std::getline(parts, part, ':');) {
+      auto* list = relation(services.at(self), part);
+      if (list == nullptr) continue;
+      const std::string other = part.substr(part.find('=') + 1);
+      const auto found =
+          std::ranges::find_if(services, [&](const ServiceConfig& s) { return s.name == other; });
+      if (found == services.end()) throw Failure{"a relation to an unknown service: " + other};
+      list->emplace_back(static_cast<size_t>(found - services.begin()));
+    }
   }
 
   NodeId node(const std::string& name) const {
@@ -184,6 +242,8 @@ class Script {
     if (verb == "relays") return w.set_relays(arg(args, 0) == "on");
     if (verb == "stranger") return w.set_stranger(arg(args, 0) == "answers");
     if (verb == "disk") return w.set_disk(node(arg(args, 0)), arg(args, 1) == "good");
+    if (verb == "lacks") return w.set_lack(node(arg(args, 0)), service_id(arg(args, 1)), rest_of(args, 2));
+    if (verb == "lacking") return lacking(service_id(arg(args, 0)));
     if (verb == "address") return w.lose_address(node(arg(args, 0)), service_id(arg(args, 1)));
     if (verb == "host") {
       return w.set_host(host(arg(args, 0)), args.size() > 2 ? std::optional(node(args.at(2))) : std::nullopt,
@@ -194,11 +254,43 @@ class Script {
                           : arg(args, 0) == "halts" ? MirrorReport::Outcome::kHalted
                                                     : MirrorReport::Outcome::kFailed);
     }
+    if (verb == "fence") return fence(args);
+    if (verb == "watchdog") return w.set_watchdog(node(arg(args, 0)), arg(args, 1) == "good");
+    if (verb == "running") return running(args);
     if (verb == "unit") return unit(args);
     if (verb == "order") return order(args);
     if (verb == "roles") return roles();
     if (verb == "expect") return expect(args);
     throw Failure{"unknown command: " + verb};
+  }
+
+  void lacking(ServiceId service) {
+    for (size_t i = 0; i < kNodes; ++i) {
+      if (!world_->machine(NodeId(i)).node) continue;
+      const ServiceStatus& status = world_->status(NodeId(i)).services.at(service.at());
+      said_.push_back(fmt::format("          {} says: here \"{}\", at its peer {}", config_.nodes.at(i).name,
+                                  status.lacks_here, status.lacks_at_peer ? "something" : "nothing"));
+    }
+  }
+
+  void fence(const std::vector<std::string>& args) {
+    static const std::map<std::string, FenceFault> kinds{{"works", FenceFault::kNone},
+                                                         {"fails", FenceFault::kFails},
+                                                         {"silent", FenceFault::kSilent},
+                                                         {"late", FenceFault::kLate},
+                                                         {"lies", FenceFault::kLies}};
+    const auto kind = kinds.find(arg(args, 1));
+    if (kind == kinds.end()) throw Failure{"unknown kind of fence: " + arg(args, 1)};
+    world_->set_fence(node(arg(args, 0)), kind->second);
+  }
+
+  void running(const std::vector<std::string>& args) {
+    const auto running = world_->running(service_id(arg(args, 0)));
+    const std::string is = running.empty()      ? "none"
+                           : running.size() > 1 ? "both"
+                                                : config_.node(running.front()).name;
+    if (is != arg(args, 1))
+      throw Failure{fmt::format("units of {} run on {}, not on {}", args.at(0), is, args.at(1))};
   }
 
   void unit(const std::vector<std::string>& args) {
@@ -208,20 +300,28 @@ class Script {
     if (what == "crash") return world_->crash_unit(id, s);
     world_->set_behaviour(id, s,
                           what == "fails-to-start"    ? Behaviour::kFailsToStart
+                          : what == "is-missing"      ? Behaviour::kMissing
+                          : what == "is-wrong"        ? Behaviour::kMisconfigured
                           : what == "refuses-to-stop" ? Behaviour::kRefusesToStop
+                          : what == "hangs"           ? Behaviour::kHangs
                                                       : Behaviour::kGood);
   }
 
   void order(const std::vector<std::string>& args) {
-    static const std::map<std::string, Command::Kind> kinds{{"move", Command::Kind::kMove},
-                                                            {"standby", Command::Kind::kStandby},
-                                                            {"online", Command::Kind::kOnline},
-                                                            {"force", Command::Kind::kStartForce},
-                                                            {"resync", Command::Kind::kResync},
-                                                            {"confirm", Command::Kind::kMirrorConfirm},
-                                                            {"restart", Command::Kind::kPrepareRestart},
-                                                            {"stop-services", Command::Kind::kStopServices},
-                                                            {"accept", Command::Kind::kAcceptDiverged}};
+    static const std::map<std::string, Command::Kind> kinds{
+        {"move", Command::Kind::kMove},
+        {"standby", Command::Kind::kStandby},
+        {"online", Command::Kind::kOnline},
+        {"force", Command::Kind::kStartForce},
+        {"resync", Command::Kind::kResync},
+        {"confirm", Command::Kind::kMirrorConfirm},
+        {"pause", Command::Kind::kMirrorPause},
+        {"resume", Command::Kind::kMirrorResume},
+        {"restart", Command::Kind::kPrepareRestart},
+        {"hold-back", Command::Kind::kHoldBack},
+        {"hold-back-no-more", Command::Kind::kHoldBackNoMore},
+        {"stop-services", Command::Kind::kStopServices},
+        {"accept", Command::Kind::kAcceptDiverged}};
     const auto kind = kinds.find(arg(args, 1));
     if (kind == kinds.end()) throw Failure{"unknown order: " + arg(args, 1)};
     Command out;

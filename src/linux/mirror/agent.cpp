@@ -22,7 +22,10 @@ constexpr size_t kWorkers = 2;
 
 class Agent {
  public:
-  Agent(const Config& config, const MirrorPaths& paths) : config_(config), paths_(paths) {}
+  Agent(const Config& config, const MirrorPaths& paths, MakeSource make_source)
+      : config_(config),
+        paths_(paths),
+        live_(config, paths, std::move(make_source), [this](const MirrorReport& r) { report(r); }) {}
 
   int run() {
     for (size_t i = 0; i < kWorkers; ++i) std::thread([this] { work(); }).detach();
@@ -63,6 +66,10 @@ class Agent {
       std::fprintf(stderr, "<4>mirror agent: %s\n", message.error().message.c_str());
       return;
     }
+    if (const auto* cancel = std::get_if<mirror::Cancel>(&*message)) live_.cancel(cancel->service);
+    if (const auto* order = std::get_if<MirrorOrder>(&*message); order && is_live(*order)) {
+      return live_.order(*order);
+    }
     const std::lock_guard lock(mutex_);
     if (const auto* cancel = std::get_if<mirror::Cancel>(&*message)) {
       for (auto it = waiting_.begin(); it != waiting_.end();) {
@@ -86,6 +93,10 @@ class Agent {
     }
     waiting_.push_back(order);
     wake_.notify_one();
+  }
+
+  [[nodiscard]] bool is_live(const MirrorOrder& order) const {
+    return config_.service(order.service).mirrors.at(order.mirror.at()).live;
   }
 
   static MirrorReport cancelled(const MirrorOrder& order) {
@@ -148,13 +159,14 @@ class Agent {
   std::condition_variable wake_;
   std::deque<MirrorOrder> waiting_;
   std::list<Running> running_;
+  LiveMirrors live_;
 };
 
 }  // namespace
 
-int run_agent(const Config& config, const MirrorPaths& paths) {
+int run_agent(const Config& config, const MirrorPaths& paths, MakeSource make_source) {
   // Never destroyed: the workers use it until the process ends.
-  return (new Agent(config, paths))->run();
+  return (new Agent(config, paths, std::move(make_source)))->run();
 }
 
 }  // namespace clusterd

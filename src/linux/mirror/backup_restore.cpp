@@ -44,7 +44,10 @@ tl::unexpected<Error> cannot(const char* what, const std::string& path) {
     return fail(Code::kRefused,
                 fmt::format("{} {}: a part of the path is a symbolic link", what, escape(path)));
   }
-  return fail(Code::kRefused, errno_text(what, path));
+  const bool read_only = errno == EROFS;
+  std::string text = errno_text(what, path);
+  if (read_only) text += "; if it is guarded (`guard = true`): restore on the active node, or elsewhere (--to)";
+  return fail(Code::kRefused, text);
 }
 
 // Copies trees between two folders that are never left. Owners, modes, times and extended attributes (with

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "linux/mirror/files.hpp"
 
 namespace clusterd {
@@ -9,6 +11,31 @@ namespace clusterd {
 using mirror::Entry;
 
 std::string sending_path(const std::string& manifest_path) { return manifest_path + ".sending"; }
+
+namespace {
+
+// The target may have had all that was on the list: a root that is empty now was emptied (S10).
+Result<mirror::ManifestHeader> header_after(const mirror::ManifestHeader& agreed, ManifestFile* sent) {
+  mirror::RootsNow listed;
+  for (const mirror::RootRecord& root : agreed.roots) {
+    listed.roots.push_back({});
+    listed.roots.back().path = root.path;
+  }
+  const auto entries = entries_of(sent);
+  while (true) {
+    auto entry = entries();
+    if (!entry) return tl::unexpected(entry.error());
+    if (!*entry) break;
+    count_entry(listed, **entry);
+  }
+  mirror::ManifestHeader header = agreed;
+  for (size_t i = 0; i < header.roots.size(); ++i) {
+    header.roots[i].files = std::max(header.roots[i].files, listed.roots[i].record.files);
+  }
+  return header;
+}
+
+}  // namespace
 
 Result<void> take_in_broken_run(const std::string& manifest_path, const MirrorConfig& mirror) {
   const std::string path = sending_path(manifest_path);
@@ -18,9 +45,13 @@ Result<void> take_in_broken_run(const std::string& manifest_path, const MirrorCo
   auto agreed = open_manifest(manifest_path);
   if (!agreed) return tl::unexpected(agreed.error());
   if (*sent && *agreed) {
+    auto counted = open_manifest(path);
+    if (!counted) return tl::unexpected(counted.error());
+    auto header = header_after((*agreed)->header(), counted->get());
+    if (!header) return tl::unexpected(header.error());
     DurableFile file(manifest_path);
     if (auto ok = file.open(); !ok) return ok;
-    if (auto ok = file.append(mirror::write_header((*agreed)->header())); !ok) return ok;
+    if (auto ok = file.append(mirror::write_header(*header)); !ok) return ok;
     uint64_t entries = 0;
     auto visit = [&](const Entry* known, const Entry* here) -> Result<void> {
       ++entries;

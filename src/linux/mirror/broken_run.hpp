@@ -4,6 +4,7 @@
 // (MANIFEST.sending). If the run breaks off (or its node), the target may have any part of it. Files that are
 // not in the manifest are then noted there as unproven (mirror/manifest.hpp): if such a file is deleted
 // before the next good run, and the peer has it, the loss report can say that the deletion came to nothing.
+// The roots count as having held what was listed: one that is emptied meanwhile halts the mirror (S10).
 //
 // Threading: blocking, no shared state. At most one process at a time writes a mirror's manifest.
 #pragma once

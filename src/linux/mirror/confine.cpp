@@ -1,5 +1,6 @@
-// Landlock: the receiving rsync can write below the mirror's own folders and nowhere else, whatever the
-// source sends. Attributes (mode, owner, times) are not covered by the kernel's rules.
+// Landlock: the receiving rsync, and the target of a live mirror, can write below the mirror's own folders
+// and nowhere else, whatever the source sends. Attributes (mode, owner, times) are not covered by the
+// kernel's rules.
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <sys/prctl.h>

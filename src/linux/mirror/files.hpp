@@ -34,6 +34,8 @@ class Fd {  // owns a descriptor
 };
 
 [[nodiscard]] std::string errno_text(const std::string& what, const std::string& path);  // uses errno
+// A descriptor, or -1 and errno: also where a folder on the way is a symbolic link.
+[[nodiscard]] int open_without_symlinks(const std::string& path, int flags);
 [[nodiscard]] Result<std::string> read_whole_file(const std::string& path, size_t limit);
 [[nodiscard]] Result<void> make_directories(const std::string& path, mode_t mode);
 [[nodiscard]] Result<void> sync_directory(const std::string& path);

@@ -20,34 +20,26 @@
 
 #include "linux/mirror/agent.hpp"
 #include "linux/mirror/files.hpp"
+#include "linux/mirror/guard_keeper.hpp"
 #include "linux/mirror/receivers.hpp"
+#include "linux/mirror/supervised.hpp"
 #include "mirror/messages.hpp"
 
 namespace clusterd {
 namespace {
 
-constexpr Duration kFirstPause = std::chrono::seconds(1);
-constexpr Duration kLongestPause = std::chrono::seconds(30);
-constexpr Duration kHealthy =
-    std::chrono::seconds(10);  // an agent that lived this long did not fail to start
+constexpr Duration kFirstPause = Supervised::kFirstPause;
+constexpr Duration kLongestPause = Supervised::kLongestPause;
+constexpr Duration kHealthy = Supervised::kHealthy;
 constexpr size_t kMaxQueued = 1 << 20;
 
 [[noreturn]] void become_agent(int socket, std::vector<char*>& argv, pid_t parent) {
-  ::setsid();
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::_exit(127);
-  sched_param ordinary{};
-  ::sched_setscheduler(0, SCHED_OTHER, &ordinary);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (const int signal : {SIGPIPE, SIGTERM, SIGINT, SIGHUP, SIGCHLD}) ::signal(signal, SIG_DFL);
   if (socket == kAgentDescriptor) {
     ::fcntl(socket, F_SETFD, 0);
   } else if (::dup2(socket, kAgentDescriptor) < 0) {
     ::_exit(127);
   }
-  ::syscall(SYS_close_range, kAgentDescriptor + 1, UINT_MAX, 0);
+  leave_the_daemon(parent, kAgentDescriptor);
   ::execv(argv[0], argv.data());
   ::_exit(127);
 }
@@ -63,7 +55,10 @@ class MirrorProcess::Impl {
         if (config_.services[i].name == name) receivers_.add(ServiceId(i), pid);
       }
     }
+    const auto mounts_changed = [this](ServiceId service) { receivers_.stop(service, kStopLimit); };
+    guards_ = std::make_unique<GuardKeeper>(loop_, config_, paths_.run_dir, sink_, mounts_changed);
     start();
+    if (any_live()) serve_ = std::make_unique<Supervised>(loop_, words("serve"));
   }
 
   ~Impl() {
@@ -84,23 +79,44 @@ class MirrorProcess::Impl {
     write(mirror::write_order(config_, order));
   }
 
-  void cancel(ServiceId service) { write(mirror::write_cancel(config_, service)); }
+  // A cancelled live mirror says nothing more.
+  void cancel(ServiceId service) {
+    std::erase_if(under_way_, [&](const MirrorOrder& o) { return o.service == service && live(o); });
+    write(mirror::write_cancel(config_, service));
+  }
 
   [[nodiscard]] pid_t agent() const { return agent_; }
   Receivers& receivers() { return receivers_; }
+  GuardKeeper& guards() { return *guards_; }
 
  private:
+  [[nodiscard]] bool live(const MirrorOrder& order) const {
+    return config_.service(order.service).mirrors.at(order.mirror.at()).live;
+  }
+
+  [[nodiscard]] bool any_live() const {
+    for (const ServiceConfig& service : config_.services) {
+      for (const MirrorConfig& mirror : service.mirrors) {
+        if (mirror.live) return true;
+      }
+    }
+    return false;
+  }
+
+  [[nodiscard]] std::vector<std::string> words(const char* verb) const {
+    return {paths_.program,   verb,        "--config-dir", paths_.config_dir, "--state-dir",
+            paths_.state_dir, "--run-dir", paths_.run_dir, "--node",          paths_.node};
+  }
+
   void start() {
     restart_.reset();
     int pair[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return ended();
     Fd ours(pair[0]), theirs(pair[1]);
     ::fcntl(theirs.get(), F_SETFL, 0);  // the agent's end blocks
-    std::vector<std::string> words = {paths_.program, "agent",          "--config-dir", paths_.config_dir,
-                                      "--state-dir",  paths_.state_dir, "--run-dir",    paths_.run_dir,
-                                      "--node",       paths_.node};
+    std::vector<std::string> agent = words("agent");
     std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
+    for (auto& word : agent) argv.push_back(word.data());
     argv.push_back(nullptr);
     const pid_t parent = ::getpid();
     agent_ = ::fork();
@@ -114,7 +130,7 @@ class MirrorProcess::Impl {
     flush();
   }
 
-  // The agent is gone (or could not be started): every order under way has failed.
+  // The agent is gone (or could not be started): every order under way has failed, and nothing is followed.
   void ended() {
     readable_.reset();
     writable_.reset();
@@ -207,8 +223,9 @@ class MirrorProcess::Impl {
     }
     if (report->outcome != MirrorReport::Outcome::kProgress) {
       std::erase_if(under_way_, [&](const MirrorOrder& o) {
+        // A live mirror goes on after its last report, and its source ends with the agent.
         return o.service == report->service && o.mirror == report->mirror && o.kind == report->kind &&
-               o.epoch == report->epoch;
+               o.epoch == report->epoch && !live(o);
       });
     }
     sink_(*report);
@@ -219,6 +236,7 @@ class MirrorProcess::Impl {
   const MirrorPaths paths_;
   EventSink sink_;
   Receivers receivers_;
+  std::unique_ptr<GuardKeeper> guards_;
   pid_t agent_ = -1;
   Fd socket_, write_copy_;
   Instant started_ = kLongAgo;
@@ -228,6 +246,7 @@ class MirrorProcess::Impl {
   Fd dying_fd_;
   std::unique_ptr<Watch> readable_, writable_, dying_;
   std::unique_ptr<Timer> restart_;
+  std::unique_ptr<Supervised> serve_;
 };
 
 MirrorProcess::MirrorProcess(EventLoop& loop, const Config& config, MirrorPaths paths, EventSink sink)
@@ -238,6 +257,8 @@ void MirrorProcess::order(const MirrorOrder& order) { impl_->order(order); }
 void MirrorProcess::cancel(ServiceId service) { impl_->cancel(service); }
 void MirrorProcess::stop_receivers(ServiceId service) { impl_->receivers().stop(service, kStopLimit); }
 void MirrorProcess::register_receiver(ServiceId service, pid_t pid) { impl_->receivers().add(service, pid); }
+void MirrorProcess::set_guard(ServiceId service) { impl_->guards().set(service); }
+void MirrorProcess::lift_guard(ServiceId service) { impl_->guards().lift(service); }
 pid_t MirrorProcess::agent_pid() const { return impl_->agent(); }
 size_t MirrorProcess::receivers(ServiceId service) const { return impl_->receivers().count(service); }
 

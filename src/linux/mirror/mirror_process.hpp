@@ -2,9 +2,10 @@
 // turns its reports into events; and knows which processes of the *peer's* runs are writing on this node.
 //
 // The agent moves data with ordinary priority, in its own session; it dies with the daemon (PDEATHSIG) and
-// may crash: then every order under way is reported as kFailed, and the agent is started again after a
-// second. Orders and reports are lines of JSON (mirror/messages.hpp) on a stream socket pair, descriptor 3 of
-// the agent.
+// may crash: then every order under way, and every live mirror that was followed, is reported as kFailed, and
+// the agent is started again after a second. Where there are live mirrors, `clusterd-mirror serve` is the
+// daemon's child likewise. Orders and reports are lines of JSON (mirror/messages.hpp) on a stream socket
+// pair, descriptor 3 of the agent.
 //
 // Threading: the reactor's thread only. Nothing blocks, with one exception: `stop_receivers` waits until the
 // killed processes are gone, usually well below a millisecond, at most `kStopLimit`. It may, because it is
@@ -48,6 +49,8 @@ class MirrorProcess : public MirrorPeer {
   void order(const MirrorOrder& order) override;
   void cancel(ServiceId service) override;
   void stop_receivers(ServiceId service) override;
+  void set_guard(ServiceId service) override;
+  void lift_guard(ServiceId service) override;
 
   // `pid` is a `clusterd-mirror receive` that was just permitted to write for the service.
   void register_receiver(ServiceId service, pid_t pid);

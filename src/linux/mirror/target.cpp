@@ -16,6 +16,9 @@
 #include "linux/mirror/backup_json.hpp"
 #include "linux/mirror/backup_store.hpp"
 #include "linux/mirror/broken_run.hpp"
+#include "linux/mirror/entrance.hpp"
+#include "linux/mirror/guard.hpp"
+#include "linux/mirror/target_roots.hpp"
 #include "mirror/escape.hpp"
 
 namespace clusterd {
@@ -24,129 +27,16 @@ namespace {
 using mirror::escape;
 using mirror::ReceiveOptions;
 
-constexpr int kLockTries = 300;  // every 50 ms: 15 s for an earlier run's last breath
-
 // The source finds this line among rsync's own.
 int give_up(int code, const std::string& reason) {
   std::fprintf(stderr, "clusterd-mirror[%d]: %s\n", code, reason.c_str());
   return code;
 }
 int give_up(const Error& error) { return give_up(kExitFailed, error.message); }
-
-struct Place {
-  const ServiceConfig* service = nullptr;
-  const MirrorConfig* mirror = nullptr;
-};
-
-Result<Place> find_place(const Config& config, const ReceiveOptions& options) {
-  for (const auto& service : config.services) {
-    if (service.name != options.service) continue;
-    for (const auto& mirror : service.mirrors) {
-      if (mirror.name == options.mirror && !mirror.to) return Place{&service, &mirror};
-    }
-  }
-  return fail(Code::kRefused, fmt::format("this node's configuration has no mirror \"{}\" of service \"{}\"",
-                                          escape(options.mirror), escape(options.service)));
-}
-
-// Leader of an own group first: the daemon kills that group, and must not hit anybody else with it.
-Result<void> become_leader() {
-  if (::getpgrp() == ::getpid() || ::setsid() >= 0 || ::setpgid(0, 0) == 0) return {};
-  return fail(Code::kRefused, "cannot lead an own process group");
-}
-
-// At most one run per mirror writes. The file also tells a restarted daemon whom an earlier one has
-// permitted.
-Result<Fd> lock_mirror(const MirrorPaths& paths, const ReceiveOptions& options) {
-  const std::string path =
-      fmt::format("{}/mirror-receive.{}.{}.lock", paths.run_dir, options.service, options.mirror);
-  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd.valid()) return fail(Code::kRefused, errno_text("cannot open", path));
-  for (int i = 0; ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0; ++i) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return fail(Code::kRefused, errno_text("cannot lock", path));
-    if (i == kLockTries) return fail(Code::kRetry, "another run of this mirror is still writing here");
-    ::usleep(50'000);
-  }
-  const std::string text = fmt::format("{} {}\n", ::getpid(), options.service);
-  if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), text.data(), text.size(), 0) < 0) {
-    return fail(Code::kRefused, errno_text("cannot write", path));
-  }
-  return fd;
-}
-
-// Everything that each call does first. An exit code, or 0 to go on.
-struct Entrance {
-  Place place;
-  Fd lock;
-};
-int enter(const Config& config, const MirrorPaths& paths, const ReceiveOptions& options, Entrance& entrance) {
-  auto place = find_place(config, options);
-  if (!place) return give_up(kExitRefused, place.error().message);
-  if (auto ok = become_leader(); !ok) return give_up(ok.error());
-  const std::string body = receive_request(options.service, options.mirror, options.epoch);
-  if (auto ok = ask_daemon(paths.run_dir + "/control.sock", body); !ok) {
-    return give_up(kExitRefused, ok.error().message);
-  }
-  auto lock = lock_mirror(paths, options);
-  if (!lock)
-    return give_up(lock.error().code == Code::kRetry ? kExitBusy : kExitFailed, lock.error().message);
-  entrance.place = *place;
-  entrance.lock = std::move(*lock);
-  return 0;
-}
+int give_up(const Refusal& refusal) { return give_up(refusal.code, refusal.reason); }
 
 SetPlace set_place(const MirrorPaths& paths, const ReceiveOptions& options) {
   return {paths.state_dir, options.service, options.mirror, options.backup_set};
-}
-
-// The folders that rsync has to write to: directories that are mirrored, and the parents of single files.
-// Missing ones are created; a symbolic link on the way to a root is refused.
-Result<std::vector<std::string>> prepare_roots(const MirrorConfig& config, const mirror::RootsNow& now) {
-  std::vector<std::string> folders;
-  for (size_t i = 0; i < config.paths.size(); ++i) {
-    const mirror::RootNow& root = now.roots[i];
-    if (!root.problem.empty()) return fail(Code::kRefused, root.problem);
-    const bool directory = root.wants_directory || (root.exists && root.record.type == 'd');
-    const size_t slash = root.path.rfind('/');
-    const std::string parent = slash == 0 ? "/" : root.path.substr(0, slash);
-    const std::string folder = directory ? root.path : parent;
-    // Only what is missing is made: a file in the place of a directory stays for rsync to replace.
-    if (!directory || !root.exists) {
-      if (auto ok = make_directories(folder, 0755); !ok) return tl::unexpected(ok.error());
-    }
-    // A root that changes its type is replaced as a name in its parent.
-    const bool replaced = root.exists && root.wants_directory && root.record.type != 'd';
-    folders.push_back(replaced ? parent : folder);
-  }
-  return folders;
-}
-
-// The same rules as on the source (S10), as far as they make sense here: an empty or missing target is
-// filled.
-std::optional<std::string> target_halt(mirror::RootsNow now, const mirror::ManifestHeader* last) {
-  if (!last) return std::nullopt;
-  mirror::ManifestHeader known = *last;
-  for (auto& root : known.roots) root.files = 0;
-  std::vector<mirror::RootNow> present;
-  for (auto& root : now.roots) {
-    if (!root.exists || !root.problem.empty()) continue;
-    const auto was =
-        std::find_if(known.roots.begin(), known.roots.end(), [&](auto& r) { return r.path == root.path; });
-    if (was != known.roots.end()) was->type = root.record.type;
-    root.wants_directory = false;
-    present.push_back(root);
-  }
-  now.roots = std::move(present);
-  return mirror::halt_reason(now, &known);
-}
-
-Result<void> probe_writable(const std::string& folder) {
-  const std::string path = folder + "/../.probe";
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  const bool ok = fd.valid() && ::write(fd.get(), "x", 1) == 1 && ::fsync(fd.get()) == 0;
-  if (!ok) return fail(Code::kRefused, errno_text("the backup set cannot be written", folder));
-  ::unlink(path.c_str());
-  return {};
 }
 
 std::string errors_path(const MirrorPaths& paths, const ReceiveOptions& options) {
@@ -239,9 +129,9 @@ int receive(const Config& config, const MirrorPaths& paths, const ReceiveOptions
       return give_up(kExitRefused, ok.error().message);
     }
   }
-  Entrance entrance;
-  if (const int code = enter(config, paths, options, entrance); code != 0) return code;
-  const MirrorConfig& mirror_config = *entrance.place.mirror;
+  auto entrance = enter(config, paths, options);
+  if (!entrance) return give_up(entrance.error());
+  const MirrorConfig& mirror_config = *entrance->place.mirror;
 
   auto manifest = open_manifest(manifest_path(paths.state_dir, options.service, options.mirror));
   if (!manifest) return give_up(manifest.error());
@@ -254,6 +144,11 @@ int receive(const Config& config, const MirrorPaths& paths, const ReceiveOptions
   if (auto reason = target_halt(now, last); reason && !options.confirmed) return give_up(kExitHalt, *reason);
   auto folders = prepare_roots(mirror_config, now);
   if (!folders) return give_up(folders.error());
+  if (mirror_config.guard) {
+    std::vector<std::string> roots;
+    for (const std::string& path : mirror_config.paths) roots.push_back(root_path(path));
+    if (auto ok = see_writable(roots); !ok) return give_up(ok.error());
+  }
   if (resync) {
     auto known = read_set(paths.state_dir, options.service, options.backup_set);
     if (!known) return give_up(known.error());
@@ -278,8 +173,8 @@ int receive(const Config& config, const MirrorPaths& paths, const ReceiveOptions
 int losses(const Config& config, const MirrorPaths& paths, const ReceiveOptions& options,
            const std::string& from) {
   if (!mirror::is_safe_name(options.backup_set)) return give_up(kExitRefused, "not a backup set's name");
-  Entrance entrance;
-  if (const int code = enter(config, paths, options, entrance); code != 0) return code;
+  auto entrance = enter(config, paths, options);
+  if (!entrance) return give_up(entrance.error());
   BackupSet set;
   set.service = options.service;
   set.mirror = options.mirror;
@@ -290,7 +185,7 @@ int losses(const Config& config, const MirrorPaths& paths, const ReceiveOptions&
   set.why = fmt::format("resync from {} at epoch {}", from, options.epoch);
   set.created_unix = ::time(nullptr);
   set.created = utc_text(set.created_unix, "%Y-%m-%dT%H:%M:%SZ");
-  auto prepared = prepare_set(set_place(paths, options), *entrance.place.mirror, set);
+  auto prepared = prepare_set(set_place(paths, options), *entrance->place.mirror, set);
   if (!prepared) return give_up(prepared.error());
   // The folder is the target's own choice; the source hands it to rsync as it is.
   std::printf("{\"candidates\":%llu}\n%s\n", static_cast<unsigned long long>(prepared->candidates),
@@ -301,9 +196,9 @@ int losses(const Config& config, const MirrorPaths& paths, const ReceiveOptions&
 
 int finish(const Config& config, const MirrorPaths& paths, const ReceiveOptions& options) {
   if (!mirror::is_safe_name(options.backup_set)) return give_up(kExitRefused, "not a backup set's name");
-  Entrance entrance;
-  if (const int code = enter(config, paths, options, entrance); code != 0) return code;
-  if (auto ok = record_received(paths, options, *entrance.place.mirror); !ok) return give_up(ok.error());
+  auto entrance = enter(config, paths, options);
+  if (!entrance) return give_up(entrance.error());
+  if (auto ok = record_received(paths, options, *entrance->place.mirror); !ok) return give_up(ok.error());
   auto report = close_set(set_place(paths, options), true);
   if (!report) return give_up(report.error());
   print_brief(std::move(*report));

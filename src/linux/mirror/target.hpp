@@ -41,8 +41,8 @@ int explain(const Config& config, const MirrorPaths& paths, const mirror::Receiv
 // cannot be asked.
 [[nodiscard]] Result<void> ask_daemon(const std::string& socket_path, const std::string& body);
 
-// Confines this process and its children: no writing outside of `folders` (Landlock). Best effort: without
-// Landlock in the kernel nothing happens and false is returned.
+// Confines this thread, and the threads and processes that it starts: no writing outside of `folders`
+// (Landlock). Best effort: without Landlock in the kernel nothing happens and false is returned.
 bool confine_writes(const std::vector<std::string>& folders);
 
 }  // namespace clusterd

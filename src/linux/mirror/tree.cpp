@@ -2,15 +2,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "linux/mirror/files.hpp"
+#include "linux/mirror/mounts.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/exclude.hpp"
 
@@ -19,13 +18,6 @@ namespace {
 
 using mirror::Entry;
 using mirror::escape;
-
-int open_without_symlinks(const std::string& path, int flags) {
-  open_how how{};
-  how.flags = static_cast<unsigned long long>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
-}
 
 char type_of(mode_t mode) {
   switch (mode & S_IFMT) {
@@ -155,48 +147,7 @@ class Walker {
   size_t root_ = 0;
 };
 
-struct Mount {
-  std::string point, filesystem;
-};
-
-std::string unescape_octal(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
-std::vector<Mount> read_mounts() {
-  std::vector<Mount> mounts;
-  auto text = read_whole_file("/proc/self/mountinfo", 16 << 20);
-  if (!text) return mounts;
-  for (size_t begin = 0; begin < text->size();) {
-    const size_t end = std::min(text->find('\n', begin), text->size());
-    const std::string_view line = std::string_view(*text).substr(begin, end - begin);
-    begin = end + 1;
-    // "36 35 98:0 /root /mount/point options … - type source options"
-    size_t at = 0;
-    for (int i = 0; i < 4 && at != std::string_view::npos; ++i) at = line.find(' ', at + (i > 0 ? 1 : 0));
-    const size_t dash = line.find(" - ");
-    if (at == std::string_view::npos || dash == std::string_view::npos) continue;
-    const std::string_view point = line.substr(at + 1, line.find(' ', at + 1) - at - 1);
-    const std::string_view type = line.substr(dash + 3, line.find(' ', dash + 3) - dash - 3);
-    mounts.push_back({unescape_octal(point), std::string(type)});
-  }
-  return mounts;
-}
-
-bool is_inside(const std::string& path, const std::string& folder) {
-  return folder == "/" || path == folder || path.compare(0, folder.size() + 1, folder + "/") == 0;
-}
-
-mirror::RootNow look_at_root(const std::string& configured, const std::vector<Mount>& mounts) {
+mirror::RootNow look_at_root(const std::string& configured, const std::vector<MountPoint>& mounts) {
   mirror::RootNow root;
   root.path = root_path(configured);
   root.wants_directory = configured.size() > 1 && configured.back() == '/';
@@ -222,8 +173,9 @@ mirror::RootNow look_at_root(const std::string& configured, const std::vector<Mo
   root.record.type = type_of(st.st_mode);
   root.record.device = st.st_dev;
   size_t best = 0;
-  for (const Mount& mount : mounts) {  // a later mount covers an earlier one at the same point
-    if (is_inside(root.path, mount.point) && mount.point.size() >= best) {
+  for (const MountPoint& mount : mounts) {  // a later mount covers an earlier one at the same point
+    if (is_inside(root.path, mount.point) && mount.point.size() >= best &&
+        !is_bind_of_itself(mount, mounts)) {
       best = mount.point.size();
       root.record.mount_point = mount.point;
       root.record.filesystem = mount.filesystem;
@@ -254,13 +206,15 @@ Result<std::optional<Entry>> look_at(const std::string& path) {
 
 mirror::RootsNow look_at_roots(const std::vector<std::string>& configured) {
   mirror::RootsNow now;
-  const std::vector<Mount> mounts = read_mounts();
+  const std::vector<MountPoint> mounts = read_mounts();
   for (const auto& path : configured) now.roots.push_back(look_at_root(path, mounts));
-  for (const Mount& mount : mounts) {
+  for (const MountPoint& mount : mounts) {
     const bool below = std::any_of(now.roots.begin(), now.roots.end(), [&](const mirror::RootNow& r) {
       return mount.point != r.path && is_inside(mount.point, r.path);
     });
-    if (below && mirror::is_clean_path(mount.point)) now.mounts.push_back(mount.point);
+    if (!below || !mirror::is_clean_path(mount.point) || is_bind_of_itself(mount, mounts)) continue;
+    // A guard shows what is mounted below its folder a second time.
+    if (std::ranges::find(now.mounts, mount.point) == now.mounts.end()) now.mounts.push_back(mount.point);
   }
   if (auto boot = read_whole_file("/proc/sys/kernel/random/boot_id", 100)) {
     now.boot = boot->substr(0, boot->find('\n'));

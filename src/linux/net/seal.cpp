@@ -15,7 +15,6 @@ namespace {
 constexpr uint8_t kKindHeartbeat = 1;
 constexpr size_t kTagBytes = crypto_aead_xchacha20poly1305_ietf_ABYTES;
 constexpr size_t kQuestionBytes = 16;
-constexpr size_t kMaxRetired = 32;
 static_assert(SealedChannel::kHeaderBytes == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
               "the header is the nonce");
 static_assert(SealedChannel::kOverhead == SealedChannel::kHeaderBytes + kQuestionBytes + kTagBytes);
@@ -30,7 +29,10 @@ uint64_t get(const uint8_t* at, size_t bytes) {
   return value;
 }
 
+void need_sodium() { CLUSTERD_CHECK(sodium_init() >= 0, "libsodium needs a source of random numbers"); }
+
 uint64_t kernel_random() {
+  need_sodium();
   uint64_t value = 0;
   randombytes_buf(&value, sizeof value);
   return value;
@@ -92,20 +94,19 @@ bool ReplayWindow::accept(uint64_t counter) {
 
 SealedChannel::SealedChannel(const Secret& secret, std::string_view cluster, NodeId self, BootId boot,
                              Random random)
-    : self_(self), boot_(boot), random_(random ? std::move(random) : Random(kernel_random)) {
-  CLUSTERD_CHECK(sodium_init() >= 0, "libsodium needs a source of random numbers");
+    : self_(self), boot_(boot), challenge_(random ? std::move(random) : Random(kernel_random)) {
+  need_sodium();
   CLUSTERD_CHECK(self.at() < kNodes, "one of the cluster's nodes");
   tag_ = cluster_tag(cluster);
   own_key_ = derive_key(secret, cluster, self);
   peer_key_ = derive_key(secret, cluster, NodeId(1 - self.at()));
-  question_ = random_();
 }
 
 std::vector<uint8_t> SealedChannel::seal(std::span<const uint8_t> heartbeat, const IpAddress& source) {
   CLUSTERD_CHECK(heartbeat.size() <= kMaxHeartbeatBytes, "a heartbeat fits one datagram");
   std::array<uint8_t, kMaxHeartbeatBytes + kQuestionBytes> body;
-  put(body.data(), question_, 8);
-  put(body.data() + 8, echo_, 8);
+  put(body.data(), challenge_.words().asks, 8);
+  put(body.data() + 8, challenge_.words().echoes, 8);
   std::copy(heartbeat.begin(), heartbeat.end(), body.begin() + kQuestionBytes);
   const size_t body_bytes = kQuestionBytes + heartbeat.size();
 
@@ -149,7 +150,7 @@ SealedChannel::Opened SealedChannel::open(std::span<const uint8_t> datagram, con
     return out;
   }
   out.boot = boot;
-  out.verdict = judge(boot, get(&datagram[16], 8), get(body.data(), 8), get(body.data() + 8, 8));
+  out.verdict = judge(boot, get(&datagram[16], 8), {get(body.data(), 8), get(body.data() + 8, 8)});
   if (out.verdict == Verdict::kOpened) {
     out.heartbeat.assign(body.begin() + kQuestionBytes,
                          body.begin() + static_cast<std::ptrdiff_t>(body_bytes));
@@ -157,21 +158,20 @@ SealedChannel::Opened SealedChannel::open(std::span<const uint8_t> datagram, con
   return out;
 }
 
-Verdict SealedChannel::judge(BootId boot, uint64_t counter, uint64_t asks, uint64_t echoes) {
-  if (boot == proven_) {
-    if (!window_.accept(counter)) return Verdict::kReplayed;
-    echo_ = asks;
-    return Verdict::kOpened;
+Verdict SealedChannel::judge(BootId boot, uint64_t counter, Challenge::Words words) {
+  if (boot == challenge_.proven() && !window_.accept(counter)) return Verdict::kReplayed;
+  switch (challenge_.judge(boot, words)) {
+    case Challenge::Verdict::kProven:
+      return Verdict::kOpened;
+    case Challenge::Verdict::kUnproven:
+      return Verdict::kUnproven;
+    case Challenge::Verdict::kEnded:
+      return Verdict::kReplayed;
+    case Challenge::Verdict::kProvenNow:
+      break;
   }
-  if (std::find(retired_.begin(), retired_.end(), boot) != retired_.end()) return Verdict::kReplayed;
-  echo_ = asks;
-  if (echoes != question_) return Verdict::kUnproven;
-  // Proven. Only counters from here on are known to be younger than the question.
-  if (proven_.value != 0) retired_.push_back(proven_);
-  if (retired_.size() > kMaxRetired) retired_.pop_front();
-  proven_ = boot;
+  // Only counters from here on are known to be younger than the question.
   window_ = ReplayWindow(counter - 1);
-  question_ = random_();
   const bool first = window_.accept(counter);
   CLUSTERD_CHECK(first, "an empty window takes the counter above its floor");
   return Verdict::kOpened;

@@ -14,23 +14,19 @@
 // Freshness
 //   1. Counter. Of the peer's proven boot id each counter is accepted once, within a sliding window of
 //      `ReplayWindow::kSize` datagrams over all paths. The same heartbeat over two links is two datagrams.
-//   2. Challenge. A receiver that has just started has no window yet, and the datagrams of a peer that died
-//      long ago still open. So each datagram asks a random question, and echoes the question that its sender
-//      has last been asked. A boot id counts as *proven* only once a datagram of it echoed the receiver's
-//      present question, which did not exist before: it cannot be a recording. Its counters count from that
-//      datagram on, and the question is drawn anew, so no earlier boot id can ever be proven again.
-//   3. Until then the peer's datagrams are `kUnproven`: read for the question that they ask, not delivered.
-//      Two nodes that hear each other are proven within three heartbeats.
+//   2. Challenge (core/challenge.hpp). A receiver that has just started has no window yet, and the datagrams
+//      of a peer that died long ago still open. So a boot id has to be *proven* first; its counters count
+//      from the datagram on that proves it.
+//   3. Until then the peer's datagrams are `kUnproven`: a sign of life, and read for the question that they
+//   ask.
 // A node that hears its peer but is not heard by it on any path, direct or relayed, stays unproven after a
-// restart of its own: it is then deaf to the peer. It cannot be told from hearing a recording. Such a node
-// has no relaying reference host either, and the core treats it as one that starts alone (docs/safety.md,
-// S6). Somebody on the LAN who repeats old datagrams at a high rate can delay a first meeting; never fake
-// one.
+// restart of its own: it is then deaf to what the peer says. It cannot be told from hearing a recording, so
+// it takes nothing over and says why (docs/safety.md). Somebody on the LAN who repeats old datagrams can thus
+// hold a node back that has just started, and delay a first meeting; never fake one.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -38,6 +34,7 @@
 
 #include "base/address.hpp"
 #include "base/ids.hpp"
+#include "core/challenge.hpp"
 #include "core/heartbeat.hpp"
 #include "linux/net/secret.hpp"
 
@@ -79,7 +76,7 @@ class SealedChannel {
   static constexpr size_t kMaxBytes = kMaxHeartbeatBytes + kOverhead;
   static constexpr std::array<uint8_t, 4> kMagic = {'c', 'l', 'h', 1};
 
-  using Random = std::function<uint64_t()>;
+  using Random = Challenge::Random;
   // `random` draws the questions; the default is the kernel's generator.
   SealedChannel(const Secret& secret, std::string_view cluster, NodeId self, BootId boot, Random random = {});
 
@@ -94,25 +91,21 @@ class SealedChannel {
   [[nodiscard]] Opened open(std::span<const uint8_t> datagram, const IpAddress& source);
 
   // The peer's boot id that is accepted at present; 0 = none yet.
-  [[nodiscard]] BootId proven() const { return proven_; }
+  [[nodiscard]] BootId proven() const { return challenge_.proven(); }
 
  private:
   using Key = std::array<uint8_t, 32>;
 
-  [[nodiscard]] Verdict judge(BootId boot, uint64_t counter, uint64_t asks, uint64_t echoes);
+  [[nodiscard]] Verdict judge(BootId boot, uint64_t counter, Challenge::Words words);
 
   NodeId self_;
   BootId boot_;
   uint16_t tag_ = 0;
   Key own_key_{};
   Key peer_key_{};
-  Random random_;
   uint64_t counter_ = 0;
-  uint64_t question_ = 0;  // asked of the peer now
-  uint64_t echo_ = 0;      // last asked by the peer
-  BootId proven_;
+  Challenge challenge_;
   ReplayWindow window_;
-  std::deque<BootId> retired_;  // boot ids that were proven once, newest last; only saves them a wrong name
 };
 
 }  // namespace clusterd

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/address.hpp"
+#include "linux/socket_address.hpp"
 
 namespace clusterd::net {
 
@@ -40,17 +41,6 @@ class Socket {
 
 // Nonblocking and closed on exec; not open if the kernel refuses.
 [[nodiscard]] Socket open_socket(int domain, int type, int protocol);
-
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-// `scope` is the NIC's index; used only by link-local addresses of IPv6.
-[[nodiscard]] SocketAddress socket_address(const IpAddress& address, uint16_t port, unsigned scope);
-[[nodiscard]] std::optional<IpAddress> address_of(const sockaddr_storage& storage);
-[[nodiscard]] uint16_t port_of(const sockaddr_storage& storage);
-[[nodiscard]] int domain_of(const IpAddress& address);
 
 [[nodiscard]] bool set_option(const Socket& socket, int level, int name, int value);
 [[nodiscard]] bool bind_to_nic(const Socket& socket, const std::string& nic);

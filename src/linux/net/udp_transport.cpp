@@ -187,6 +187,7 @@ class UdpTransport::Impl {
         return;
       case Verdict::kUnproven:
         ++path.unproven;
+        sink_(SignOfLife{event.link, event.relay});
         return;
       case Verdict::kOpened:
         break;

@@ -38,7 +38,7 @@ struct PathStats {
   uint64_t wrong_cluster = 0;
   uint64_t wrong_key = 0;    // does not open: secret differs, or changed on the way
   uint64_t replayed = 0;     // seen before, too old, or of an earlier life of the peer
-  uint64_t unproven = 0;     // peer's boot id has not yet answered this node's question
+  uint64_t unproven = 0;     // peer's boot id has not yet answered this node's question: a sign of life
   uint64_t undecodable = 0;  // opened, but no heartbeat that encode() could have written
 
   PathStats& operator+=(const PathStats& other);

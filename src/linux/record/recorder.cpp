@@ -20,7 +20,7 @@ constexpr Duration kLatest = std::chrono::seconds(10);
 // What happens all the time when nothing happens.
 bool is_routine(const Event& event) {
   return std::holds_alternative<HeartbeatReceived>(event) || std::holds_alternative<Tick>(event) ||
-         std::holds_alternative<ProbeAnswered>(event);
+         std::holds_alternative<SignOfLife>(event) || std::holds_alternative<ProbeAnswered>(event);
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 #include <deque>
 #include <utility>
 
+#include "linux/helper_thread.hpp"
 #include "linux/state/event_log.hpp"
-#include "linux/state/helper_thread.hpp"
 #include "linux/state/text.hpp"
 #include "linux/units/process.hpp"
 

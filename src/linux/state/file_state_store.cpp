@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/check.hpp"
-#include "linux/state/helper_thread.hpp"
+#include "linux/helper_thread.hpp"
 #include "linux/state/state_file.hpp"
 #include "linux/units/fd.hpp"
 #include "linux/units/process_identity.hpp"

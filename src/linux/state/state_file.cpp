@@ -125,23 +125,26 @@ PersistedService decode_service(const Reader& r) {
 }
 
 StateFile decode_body(const json::value& value) {
-  constexpr size_t kMembers = 8;
+  // A file of before there were watchdogs lacks one.
+  const bool whole = value.is_object() && value.get_object().contains("peer_watchdog");
+  const size_t members = whole ? 9 : 8;
   const Reader r(value, "body");
   StateFile file;
-  r.member("services", kMembers).table(kMaxStateEntries, [&](const std::string& name, const Reader& e) {
+  r.member("services", members).table(kMaxStateEntries, [&](const std::string& name, const Reader& e) {
     file.services[name] = decode_service(e);
   });
-  r.member("hosts", kMembers).table(kMaxStateEntries, [&](const std::string& name, const Reader& e) {
+  r.member("hosts", members).table(kMaxStateEntries, [&](const std::string& name, const Reader& e) {
     file.hosts[name] = {e.member("in_active_set", 2).boolean(), e.member("in_standby_set", 2).boolean()};
   });
-  file.rest.locked = r.member("locked", kMembers).boolean();
-  file.rest.lock_reason = r.member("lock_reason", kMembers).text();
-  file.rest.peer_faulty = r.member("peer_faulty", kMembers).boolean();
-  r.member("takeovers", kMembers).list(kMaxList, [&](const Reader& e) {
+  file.rest.locked = r.member("locked", members).boolean();
+  file.rest.lock_reason = r.member("lock_reason", members).text();
+  file.rest.peer_faulty = r.member("peer_faulty", members).boolean();
+  if (whole) file.rest.peer_watchdog = r.member("peer_watchdog", members).boolean();
+  r.member("takeovers", members).list(kMaxList, [&](const Reader& e) {
     file.rest.takeovers.push_back(WallTime(Duration(e.signed_number())));
   });
-  file.rest.notice_sequence = r.member("notice_sequence", kMembers).number();
-  file.kernel_boot_id = r.member("kernel_boot_id", kMembers).text();
+  file.rest.notice_sequence = r.member("notice_sequence", members).number();
+  file.kernel_boot_id = r.member("kernel_boot_id", members).text();
   return file;
 }
 
@@ -160,6 +163,7 @@ std::string encode_state(const StateFile& file) {
                           {"locked", file.rest.locked},
                           {"lock_reason", clean_utf8(file.rest.lock_reason, kMaxText)},
                           {"peer_faulty", file.rest.peer_faulty},
+                          {"peer_watchdog", file.rest.peer_watchdog},
                           {"takeovers", takeovers},
                           {"notice_sequence", file.rest.notice_sequence},
                           {"kernel_boot_id", clean_utf8(file.kernel_boot_id, kMaxText)}};

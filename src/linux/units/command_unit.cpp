@@ -1,5 +1,6 @@
 #include "linux/units/command_unit.hpp"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,25 @@ bool older_than_boot(const std::string& file) {
   return info.st_mtim.tv_sec < wall.tv_sec - boot.tv_sec - 2;
 }
 
+// What the LSB means by the exit codes of `start` that stand for more than a failure; nullptr for all others.
+const char* lsb_meaning(const ChildResult& result) {
+  if (!result.started || result.timed_out || result.signal != 0) return nullptr;
+  switch (result.exit_code) {
+    case 2:
+      return "wrong arguments";
+    case 3:
+      return "the script cannot do that";
+    case 4:
+      return "not permitted";
+    case 5:
+      return "not installed";
+    case 6:
+      return "not configured";
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 
 CommandUnit::CommandUnit(UnitContext context) : context_(std::move(context)) {}
@@ -44,6 +64,7 @@ void CommandUnit::after(Duration wait, void (CommandUnit::*what)()) {
 void CommandUnit::launch(const std::string& command, void (CommandUnit::*done)(const ChildResult&)) {
   ChildSpec spec = ChildSpec::shell(command);
   spec.environment = {{"CLUSTERD_SERVICE", context_.service}, {"CLUSTERD_UNIT", context_.config.name}};
+  if (kill_) spec.environment.emplace_back("CLUSTERD_KILL", "1");
   spec.output_file = context_.stem + ".log";
   struct stat info {};
   if (stat(spec.output_file.c_str(), &info) == 0 && info.st_size > kLogLimit) {
@@ -154,7 +175,10 @@ void CommandUnit::run_start() {
 
 void CommandUnit::start_done(const ChildResult& result) {
   if (!result.ok()) {
-    start_failed(result.text());
+    const char* meaning = context_.config.kind == UnitConfig::Kind::kLsb ? lsb_meaning(result) : nullptr;
+    // What the LSB calls not installed, not configured and the like does not get better by itself.
+    const auto again = meaning != nullptr ? UnitReport::Again::kElsewhere : UnitReport::Again::kHere;
+    start_failed(meaning != nullptr ? fmt::format("{} ({})", result.text(), meaning) : result.text(), again);
     return;
   }
   deadline_ = EventLoop::now() + kVerifyLimit;
@@ -193,10 +217,10 @@ void CommandUnit::now_running(const std::string& detail) {
   context_.report(Outcome::kStarted, detail);
 }
 
-void CommandUnit::start_failed(const std::string& detail) {
+void CommandUnit::start_failed(const std::string& detail, UnitReport::Again again) {
   state_ = State::kIdle;
   watch_.reset();
-  context_.report(Outcome::kStartFailed, detail);
+  context_.report_again(Outcome::kStartFailed, detail, again);
 }
 
 // ---- while it runs
@@ -233,6 +257,7 @@ void CommandUnit::stop(bool kill) {
     if (command_) outcome_ = "the stop command did not end";
     command_.reset();  // kills it with its group
     kill_process();
+    if (context_.config.kind == UnitConfig::Kind::kMount) return run_stop();
     deadline_ = EventLoop::now() + kVerifyLimit;
     verify_stop();
     return;

@@ -1,4 +1,5 @@
-// A unit of start, stop and status commands (UnitConfig::Kind::kCommand).
+// A unit of start, stop and status commands (UnitConfig::Kind::kCommand), and what is carried out by them:
+// init scripts (kLsb) and mounts (kMount; src/config/read_mount.cpp makes their commands).
 //
 // What proves that it runs, best first: the process that its pid file names (watched by pidfd: its end is an
 // event), the status command (0 = runs; 4, 126, 127, a timeout or a signal = cannot be said; anything else =
@@ -7,6 +8,9 @@
 //
 // A stale pid file is not believed: one that was written before the kernel was booted, or whose number now
 // belongs to another process than the one seen before (<stem>.pid remembers its start time).
+//
+// A stop that comes with a kill has CLUSTERD_KILL=1 in its environment. Of an init script, exit codes 2 to 6
+// of `start` say that trying again on this node is no use.
 //
 // Start and stop commands write to <stem>.log, because what they leave running in the background may write on
 // after clusterd has gone. It is emptied before a start once it exceeds 1 MiB.
@@ -45,7 +49,7 @@ class CommandUnit final : public UnitDriver {
   void verify_start();
   void start_verified(Answer answer, const std::string& detail);
   void now_running(const std::string& detail);
-  void start_failed(const std::string& detail);
+  void start_failed(const std::string& detail, UnitReport::Again again = UnitReport::Again::kHere);
 
   void schedule_poll();
   void poll();

@@ -1,7 +1,8 @@
 // The port Checks: asks again and again whether a service works.
 //
-// A TCP check is good when the connection is made; a command check when it exits with 0. The next run is due
-// `every` after the previous one ended. Reported: the first result after start, each change, and each
+// A TCP check is good when the connection is made; a command check when it exits with 0; an agent's monitor
+// when it says so. All others are questions that a child, clusterd-check, asks (linux/check). The next run is
+// due `every` after the previous one ended. Reported: the first result after start, each change, and each
 // failure; `grace` and `failures` are the core's. A command that exceeds its `timeout` counts as failed then,
 // and is killed; the next run waits for its end.
 //
@@ -20,7 +21,8 @@ namespace clusterd {
 
 class LinuxChecks : public Checks {
  public:
-  LinuxChecks(EventLoop& loop, const Config& config, EventSink sink);
+  // `program` is the path of clusterd-check.
+  LinuxChecks(EventLoop& loop, const Config& config, EventSink sink, std::string program);
   ~LinuxChecks() override;
   LinuxChecks(const LinuxChecks&) = delete;
   LinuxChecks& operator=(const LinuxChecks&) = delete;
@@ -34,6 +36,7 @@ class LinuxChecks : public Checks {
   EventLoop& loop_;
   const Config& config_;
   EventSink sink_;
+  const std::string program_;
   std::vector<std::vector<std::unique_ptr<Run>>> runs_;  // per service; empty while stopped
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "linux/units/command_unit.hpp"
+#include "linux/units/ocf_unit.hpp"
 #include "linux/units/run_unit.hpp"
 #include "linux/units/systemd_bus.hpp"
 #include "linux/units/systemd_unit.hpp"
@@ -30,17 +31,22 @@ std::unique_ptr<UnitDriver> make_driver(UnitContext context, SystemdBus& bus) {
     case UnitConfig::Kind::kSystemd:
       return std::make_unique<SystemdUnit>(std::move(context), bus);
     case UnitConfig::Kind::kCommand:
+    case UnitConfig::Kind::kLsb:
+    case UnitConfig::Kind::kMount:
       return std::make_unique<CommandUnit>(std::move(context));
     case UnitConfig::Kind::kRun:
       return std::make_unique<RunUnit>(std::move(context));
+    case UnitConfig::Kind::kOcf:
+      return std::make_unique<OcfUnit>(std::move(context));
   }
   CLUSTERD_CHECK(false, "unknown kind of unit");
 }
 
 }  // namespace
 
-LinuxUnits::LinuxUnits(EventLoop& loop, const Config& config, const std::string& run_dir, EventSink sink)
-    : sink_(std::move(sink)), bus_(std::make_unique<SystemdBus>(loop)) {
+LinuxUnits::LinuxUnits(EventLoop& loop, const Config& config, const std::string& run_dir, EventSink sink,
+                       Warn warn)
+    : sink_(std::move(sink)), warn_(std::move(warn)), bus_(std::make_unique<SystemdBus>(loop)) {
   std::error_code ignored;  // each unit that needs the folder says so when it cannot write there
   std::filesystem::create_directories(run_dir + "/units", ignored);
   for (size_t s = 0; s < config.services.size(); ++s) {
@@ -49,10 +55,19 @@ LinuxUnits::LinuxUnits(EventLoop& loop, const Config& config, const std::string&
     for (size_t u = 0; u < service.units.size(); ++u) {
       const std::string stem =
           run_dir + "/units/" + file_name(service.name) + "." + file_name(service.units[u].name);
-      auto report = [this, s, u](UnitReport::Outcome outcome, std::string detail) {
-        sink_(UnitReport{ServiceId(s), UnitId(u), outcome, std::move(detail)});
+      auto report_again = [this, s, u](UnitReport::Outcome outcome, std::string detail,
+                                       UnitReport::Again again) {
+        sink_(UnitReport{ServiceId(s), UnitId(u), outcome, std::move(detail), again});
       };
-      units.push_back(make_driver({loop, service.units[u], service.name, stem, std::move(report)}, *bus_));
+      auto report = [report_again](UnitReport::Outcome outcome, std::string detail) {
+        report_again(outcome, std::move(detail), UnitReport::Again::kHere);
+      };
+      auto tell = [this, name = service.name + ": " + service.units[u].name](const std::string& text) {
+        if (warn_) warn_(name + ": " + text);
+      };
+      units.push_back(make_driver({loop, service.units[u], service.name, stem, std::move(report),
+                                   std::move(report_again), std::move(tell)},
+                                  *bus_));
     }
   }
 }

@@ -77,7 +77,7 @@ bool is_inherited(std::string_view variable) {
 Prepared prepare(ChildSpec& spec) {
   Prepared p;
   std::map<std::string, std::string, std::less<>> variables;
-  for (char** e = environ; *e != nullptr; ++e) {
+  for (char** e = environ; !spec.bare && *e != nullptr; ++e) {
     const std::string_view variable(*e);
     const size_t equals = variable.find('=');
     if (equals == std::string_view::npos || !is_inherited(variable)) continue;

@@ -40,6 +40,7 @@ namespace clusterd {
 struct ChildSpec {
   std::vector<std::string> argv;  // argv[0] is looked up in PATH if it has no slash
   std::vector<std::pair<std::string, std::string>> environment;  // added to, or replacing, the daemon's
+  bool bare = false;  // nothing of the daemon's environment, but for a PATH of the system's folders
   std::string directory = "/";
   std::string input;                    // the child's stdin; empty = /dev/null
   size_t output_limit = 16 * 1024;      // bytes of stdout and stderr that are kept: the last ones

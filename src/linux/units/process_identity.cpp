@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -165,6 +166,9 @@ std::unique_ptr<ProcessWatch> ProcessWatch::open(EventLoop& loop, const ProcessI
   watch->watch_ = loop.watch_readable(watch->pidfd_.get(), [p = watch.get(), ended = std::move(ended)] {
     const auto callback = ended;
     p->watch_.reset();  // once; a pidfd stays readable
+    // A daemon that took a new configuration is still the parent of what it had started before.
+    siginfo_t info{};
+    waitid(P_PIDFD, static_cast<id_t>(p->pidfd_.get()), &info, WEXITED | WNOHANG);
     callback();
   });
   return watch;

@@ -14,8 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "linux/units/fd.hpp"
-
 namespace clusterd {
 
 namespace {
@@ -24,6 +22,9 @@ constexpr const char* kManager = "org.freedesktop.systemd1";
 constexpr const char* kManagerPath = "/org/freedesktop/systemd1";
 constexpr const char* kManagerInterface = "org.freedesktop.systemd1.Manager";
 constexpr const char* kProperties = "org.freedesktop.DBus.Properties";
+constexpr const char* kLogind = "org.freedesktop.login1";
+constexpr const char* kLogindPath = "/org/freedesktop/login1";
+constexpr const char* kLogindInterface = "org.freedesktop.login1.Manager";
 constexpr uint64_t kCallTimeoutUsec = 20'000'000;
 constexpr int kMessagesPerTurn = 64;
 constexpr Duration kFirstPause = std::chrono::milliseconds(200);
@@ -131,7 +132,11 @@ class SystemdBus::Impl {
 
   // Sends a method call whose arguments `append` writes; answers through `handler`.
   void call(const char* path, const char* interface, const char* member,
-            const std::function<int(sd_bus_message*)>& append, Handler handler);
+            const std::function<int(sd_bus_message*)>& append, Handler handler) {
+    call_to(kManager, path, interface, member, append, std::move(handler));
+  }
+  void call_to(const char* service, const char* path, const char* interface, const char* member,
+               const std::function<int(sd_bus_message*)>& append, Handler handler);
 
   EventLoop& loop;
   std::shared_ptr<bool> alive;
@@ -148,6 +153,7 @@ class SystemdBus::Impl {
     sd_bus_slot* slot = nullptr;
   };
   std::map<Listener*, Followed> followed;
+  std::function<void(bool)> shutdown_told;
 };
 
 std::string SystemdBus::Impl::connect() {
@@ -214,6 +220,14 @@ void SystemdBus::Impl::subscribe() {
   };
   sd_bus_match_signal_async(bus, nullptr, kManager, kManagerPath, kManagerInterface, "JobRemoved", removed,
                             nullptr, this);
+  const auto shutdown = [](sd_bus_message* m, void* userdata, sd_bus_error*) {
+    auto* self = static_cast<Impl*>(userdata);
+    int begins = 0;
+    if (sd_bus_message_read(m, "b", &begins) >= 0 && self->shutdown_told) self->shutdown_told(begins != 0);
+    return 0;
+  };
+  sd_bus_match_signal_async(bus, nullptr, kLogind, kLogindPath, kLogindInterface, "PrepareForShutdown",
+                            shutdown, nullptr, this);
   // A manager that was executed anew forgets who subscribed.
   const auto owner_changed = [](sd_bus_message* m, void* userdata, sd_bus_error*) {
     auto* self = static_cast<Impl*>(userdata);
@@ -286,8 +300,9 @@ void SystemdBus::Impl::rearm() {
   bus_timer = loop.at(EventLoop::now() + wait, [this] { process(); });
 }
 
-void SystemdBus::Impl::call(const char* path, const char* interface, const char* member,
-                            const std::function<int(sd_bus_message*)>& append, Handler handler) {
+void SystemdBus::Impl::call_to(const char* service, const char* path, const char* interface,
+                               const char* member, const std::function<int(sd_bus_message*)>& append,
+                               Handler handler) {
   const auto fail_later = [this, &handler](std::string error) {
     loop.post([guard = alive, handler = std::move(handler), error = std::move(error)] {
       if (*guard) handler(nullptr, error);
@@ -298,7 +313,7 @@ void SystemdBus::Impl::call(const char* path, const char* interface, const char*
     return;
   }
   sd_bus_message* message = nullptr;
-  int r = sd_bus_message_new_method_call(bus, &message, kManager, path, interface, member);
+  int r = sd_bus_message_new_method_call(bus, &message, service, path, interface, member);
   if (r >= 0 && append) r = append(message);
   if (r >= 0) {
     auto owned = std::make_unique<Handler>(handler);
@@ -409,6 +424,42 @@ void SystemdBus::unit_file_state(const std::string& unit, Done<std::string> done
       to_result("s", std::move(done)));
 }
 
+void SystemdBus::system_state(Done<std::string> done) {
+  impl_->call(
+      kManagerPath, kProperties, "Get",
+      [](sd_bus_message* m) { return sd_bus_message_append(m, "ss", kManagerInterface, "SystemState"); },
+      [done = std::move(done)](sd_bus_message* reply, const std::string& error) {
+        std::string state;
+        if (reply == nullptr) {
+          done(fail(Code::kRetry, error));
+        } else if (!read_string(reply, "s", state)) {
+          done(fail(Code::kUncertain, "systemd's state cannot be read"));
+        } else {
+          done(std::move(state));
+        }
+      });
+}
+
+void SystemdBus::delay_shutdown(const std::string& who, const std::string& why, Done<Fd> done) {
+  impl_->call_to(
+      kLogind, kLogindPath, kLogindInterface, "Inhibit",
+      [&](sd_bus_message* m) {
+        return sd_bus_message_append(m, "ssss", "shutdown", who.c_str(), why.c_str(), "delay");
+      },
+      [done = std::move(done)](sd_bus_message* reply, const std::string& error) {
+        int fd = -1;
+        if (reply == nullptr) {
+          done(fail(Code::kRetry, error));
+        } else if (sd_bus_message_read(reply, "h", &fd) < 0) {
+          done(fail(Code::kUncertain, "logind answered something else than expected"));
+        } else {
+          done(Fd(fcntl(fd, F_DUPFD_CLOEXEC, 0)));  // the reply closes its own
+        }
+      });
+}
+
+void SystemdBus::on_shutdown(std::function<void(bool)> told) { impl_->shutdown_told = std::move(told); }
+
 void SystemdBus::follow(Listener* listener, const std::string& path) {
   const auto found = impl_->followed.find(listener);
   if (found != impl_->followed.end() && found->second.path == path && found->second.slot != nullptr) return;
@@ -421,6 +472,15 @@ void SystemdBus::drop(Listener* listener) {
   if (found == impl_->followed.end()) return;
   sd_bus_slot_unref(found->second.slot);
   impl_->followed.erase(found);
+}
+
+std::string systemd_obstacle(const std::string& name, const SystemdState& state) {
+  if (state.load == "loaded" || state.load.empty()) return {};
+  if (state.load == "not-found") {
+    return "the unit " + name + " does not exist on this node: install it, or correct `units`";
+  }
+  if (state.load == "masked") return "the unit " + name + " is masked: run `systemctl unmask " + name + "`";
+  return "systemd cannot load the unit " + name + " (" + state.load + "): " + state.load_error;
 }
 
 }  // namespace clusterd

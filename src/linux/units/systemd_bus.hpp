@@ -1,5 +1,5 @@
-// systemd's manager over the system bus, without a blocking call. Internal to this folder; the only file that
-// includes sd-bus is systemd_bus.cpp.
+// systemd's manager and logind over the system bus, without a blocking call. Internal to this folder; the
+// only file that includes sd-bus is systemd_bus.cpp.
 //
 // Connects when first asked, and again with growing pauses (0.2 s to 10 s) after the connection was lost. A
 // call made without a connection tries at once, and fails at once with the reason when there is no bus. Calls
@@ -16,6 +16,7 @@
 
 #include "base/result.hpp"
 #include "linux/event_loop.hpp"
+#include "linux/units/fd.hpp"
 
 namespace clusterd {
 
@@ -36,6 +37,9 @@ struct SystemdState {
   // "failed (exit code 3)", "inactive (dead)"
   [[nodiscard]] std::string text() const;
 };
+
+// The unit cannot be started whatever is tried: says why, or nothing.
+[[nodiscard]] std::string systemd_obstacle(const std::string& unit, const SystemdState& state);
 
 class SystemdBus {
  public:
@@ -58,6 +62,13 @@ class SystemdBus {
   void reset_failed(const std::string& unit, Done<std::string> done);           // result empty
   // "enabled", "disabled", "masked", "static", …
   void unit_file_state(const std::string& unit, Done<std::string> done);
+  // Of the whole system: "running", "degraded", … and "stopping" as soon as a shutdown is under way.
+  void system_state(Done<std::string> done);
+
+  // logind: a shutdown waits (for as long as logind.conf allows) while the descriptor is open.
+  void delay_shutdown(const std::string& who, const std::string& why, Done<Fd> done);
+  // logind says that the system is about to go down (true), or that it will not after all (false).
+  void on_shutdown(std::function<void(bool)> told);
 
   struct Listener {
     virtual ~Listener() = default;

@@ -23,16 +23,6 @@ std::string in_words(const std::string& job_result) {
   return job_result;
 }
 
-// The unit cannot be started whatever is tried: says why, or nothing.
-std::string obstacle(const std::string& name, const SystemdState& state) {
-  if (state.load == "loaded" || state.load.empty()) return {};
-  if (state.load == "not-found") {
-    return "the unit " + name + " does not exist on this node: install it, or correct `units`";
-  }
-  if (state.load == "masked") return "the unit " + name + " is masked: run `systemctl unmask " + name + "`";
-  return "systemd cannot load the unit " + name + " (" + state.load + "): " + state.load_error;
-}
-
 bool is_systemd_here() { return access("/run/systemd/system", F_OK) == 0; }
 
 }  // namespace
@@ -117,7 +107,7 @@ void SystemdUnit::go_on_starting(const SystemdState& state) {
     context_.report(Outcome::kStarted, "runs already");
     return;
   }
-  if (const std::string why = obstacle(name(), state); !why.empty()) {
+  if (const std::string why = systemd_obstacle(name(), state); !why.empty()) {
     order_failed(why);
     return;
   }
@@ -245,9 +235,14 @@ void SystemdUnit::judge_running(const SystemdState& state) {
   const bool restarting = state.sub == "auto-restart";
   if (state.runs() || (!state.stopped() && !restarting)) return;  // on its way: there will be another change
   if (!restarting && state.job != 0) return;                      // somebody restarts it
-  ++turn_;
-  state_ = State::kIdle;
-  context_.report(Outcome::kCrashed, restarting ? state.text() + "; systemd restarts it" : state.text());
+  // In a shutdown systemd stops every unit, and could not start one again: that is no crash. The order to
+  // hand over is on its way, and finds the unit stopped.
+  bus_.system_state(guarded<std::string>([this, state, restarting](const Result<std::string>& system) {
+    if (state_ != State::kRunning || (system && *system == "stopping")) return;
+    ++turn_;
+    state_ = State::kIdle;
+    context_.report(Outcome::kCrashed, restarting ? state.text() + "; systemd restarts it" : state.text());
+  }));
 }
 
 void SystemdUnit::connection_lost(const std::string& why) {

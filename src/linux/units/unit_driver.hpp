@@ -20,6 +20,9 @@ struct UnitContext {
   std::string service;  // its name
   std::string stem;     // run_dir/units/<service>.<unit>, without extension
   std::function<void(UnitReport::Outcome, std::string detail)> report;
+  // The same, with where it is worth trying again.
+  std::function<void(UnitReport::Outcome, std::string detail, UnitReport::Again)> report_again;
+  std::function<void(std::string text)> warn;  // tells the administrator of what is no failure; may be empty
 };
 
 class UnitDriver {

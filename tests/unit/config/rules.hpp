@@ -12,7 +12,7 @@ namespace clusterd::test {
 struct Rule {
   const char* file;
   const char* from;
-  const char* to;
+  std::string to;
   const char* text;
   const char* remedy;
 };

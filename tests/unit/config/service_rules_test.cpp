@@ -114,6 +114,112 @@ TEST(Rules, Units) {
     expect_accepted({kS, kUnit, unit, "", ""});
 }
 
+TEST(Rules, MountsAndInitScripts) {
+  const auto with = [](const std::string& more) { return "{ name = \"a\", " + more + " }"; };
+  const std::string where = "where = \"/srv/data\"";
+  for (const Rule& rule : {
+           Rule{kS, kUnit, with("mount = { what = \"tmpfs\" }"), "a mount lacks the key where", "/srv/data"},
+           Rule{kS, kUnit, with("mount = { " + where + " }"), "a mount lacks the key what", "/dev/vg0/data"},
+           Rule{kS, kUnit, with("mount = { what = \"tmpfs\", where = \"srv\" }"),
+                "is no absolute path of a folder", "exists on both nodes"},
+           Rule{kS, kUnit, with("mount = { what = \"tmpfs\", where = \"/\" }"),
+                "is no absolute path of a folder", "/srv/data"},
+           Rule{kS, kUnit, with("mount = { what = \"-bind\", " + where + " }"), "begins with \"-\"",
+                "a device"},
+           Rule{kS, kUnit, with("mount = { what = \"tmpfs\", " + where + ", type = \"a b\" }"),
+                "is no type of a file system", "lsblk -f"},
+           Rule{kS, kUnit, with("mount = { what = \"tmpfs\", " + where + ", option = \"ro\" }"),
+                "unknown key \"option\"", "did you mean options?"},
+           Rule{kS, kUnit, with("mount = \"/srv\""), "mount in a unit must be a table", "mount = { … }"},
+           Rule{kS, kUnit, with("mount = { what = \"tmpfs\", " + where + " }, run = \"/a\""),
+                "a unit has both mount and run", "remove one"},
+           Rule{kS, kUnit, with("mount = { what = \"/dev/sdb1\", " + where + ", type = \"ext4\" }"),
+                "both nodes could mount at once and destroy", "add effects = \"node\""},
+           Rule{kS, kUnit, with("mount = { what = \"UUID=1234\", " + where + " }"),
+                "both nodes could mount at once and destroy", "/etc/fstab"},
+           Rule{kS, kUnit, with("lsb = \"../x\""), "is no init script", "/etc/init.d"},
+           Rule{kS, kUnit, with("lsb = \"a b\""), "is no init script", "lsb = \"nginx\""},
+           Rule{kS, kUnit, with("lsb = \"/opt/../x\""), "is no init script", "its path"},
+           Rule{kS, kUnit, with("lsb = \"x\", status = \"/a\""), "a unit has both lsb and status",
+                "remove one"},
+       })
+    expect_refused(rule);
+  for (const char* unit :
+       {"{ name = \"a\", lsb = \"nginx\" }", "{ name = \"a\", lsb = \"/opt/x/init\" }",
+        "{ name = \"a\", mount = { what = \"nas:/export\", where = \"/srv/x\", type = \"nfs\" } }",
+        "{ name = \"a\", mount = { what = \"/dev/shared\", where = \"/srv/x/\", type = \"gfs2\" } }",
+        "{ name = \"a\", mount = { what = \"/srv/y\", where = \"/srv/x\", options = \"bind,ro\" } }"})
+    expect_accepted({kS, kUnit, unit, "", ""});
+  expect_warned({kS, kUnit,
+                 with("ocf = \"ocf:heartbeat:Filesystem\", parameters = { device = \"/dev/sdb1\" }"),
+                 "both nodes could mount at once and destroy", ""});
+  Files files;
+  files.change(
+      kS, kUnit,
+      with("mount = { what = \"it's\", where = \"/srv/data/\", type = \"tmpfs\", options = \"size=1m\" }"));
+  ASSERT_EQ(files.complaints(), "");
+  const auto config = files.load();
+  const UnitConfig& unit = config->services.at(0).units.at(0);
+  EXPECT_EQ(unit.kind, UnitConfig::Kind::kMount);
+  EXPECT_EQ(unit.start, "exec mount -t 'tmpfs' -o 'size=1m' -- 'it'\\''s' '/srv/data'");
+}
+
+TEST(Rules, ResourceAgents) {
+  const auto with = [](const std::string& more) { return "{ name = \"a\", " + more + " }"; };
+  for (const Rule& rule : {
+           Rule{kS, kUnit, with("ocf = \"Dummy\""), "ocf names no resource agent: \"Dummy\"",
+                "write ocf = \"ocf:heartbeat:Dummy\""},
+           Rule{kS, kUnit, with("ocf = \"ocf:Dummy\""), "ocf names no resource agent",
+                "write ocf = \"ocf:heartbeat:Dummy\""},
+           Rule{kS, kUnit, with("ocf = \"ocf:../..:x\""), "ocf names no resource agent",
+                "package resource-agents"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:../../evil\""), "ocf names no resource agent",
+                "ocf:heartbeat:Dummy"},
+           Rule{kS, kUnit, with("ocf = 7"), "ocf in a unit must be a text", "ocf = "},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", run = \"/a\""), "a unit has both ocf and run",
+                "remove one"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", status = \"/a\""),
+                "a unit has both ocf and status", "remove one"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", parameters = \"x\""),
+                "parameters in a unit must be a table", "parameters = { … }"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", parameters = { \"a b\" = \"x\" }"),
+                "\"a b\" is no parameter's name", "man ocf_heartbeat_TYPE"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", parameters = { a = [] }"),
+                "neither a text nor a number", "a = \"…\""},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", parameters = { a = \"x\\ny\" }"),
+                "holds a control character", "one line"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", parameters = { CRM_meta_timeout = 1 }"),
+                "what clusterd itself tells", "remove it"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", monitor_evry = \"1s\""),
+                "unknown key \"monitor_evry\"", "did you mean monitor_every?"},
+           Rule{kS, kUnit, with("ocf = \"ocf:heartbeat:Dummy\", monitor_every = \"1ms\""),
+                "monitor_every in a unit is 1ms", "from 500ms"},
+           Rule{kS, kUnit, with("run = \"/a\", parameters = { a = \"x\" }"), "unknown key \"parameters\"",
+                "remove it"},
+           Rule{kS, kUnit, "{ name = \"a b\", ocf = \"ocf:heartbeat:Dummy\" }",
+                "an agent's unit cannot be called \"a b\"", "use letters"},
+       })
+    expect_refused(rule);
+  Files files;
+  files.change(kS, kUnit,
+               with("ocf = \"ocf:heartbeat:Dummy\", monitor_depth = 10, parameters = { n = 3, "
+                    "yes = true, text = \"x y\", passwd = \"hidden\" }"));
+  ASSERT_EQ(files.complaints(), "");
+  const auto config = files.load();
+  const UnitConfig& unit = config->services.at(0).units.at(0);
+  EXPECT_EQ(unit.kind, UnitConfig::Kind::kOcf);
+  EXPECT_EQ(unit.ocf.text(), "ocf:heartbeat:Dummy");
+  EXPECT_EQ(unit.ocf.monitor_depth, 10U);
+  EXPECT_EQ(unit.ocf.parameters.at("n"), "3");
+  EXPECT_EQ(unit.ocf.parameters.at("yes"), "1");
+  EXPECT_EQ(unit.ocf.parameters.at("text"), "x y");
+  std::string lines;
+  for (const std::string& line : config->hashed_lines) lines += line + "\n";
+  EXPECT_THAT(lines, HasSubstr("ocf:heartbeat:Dummy"));
+  EXPECT_THAT(lines, HasSubstr("text=\"x y\""));
+  EXPECT_THAT(lines, Not(HasSubstr("hidden")));
+}
+
 TEST(Rules, Checks) {
   for (const Rule& rule : {
            Rule{kS, kCheck, "tcp = 80", "tcp in a check must be a text", "tcp = \"…\""},
@@ -126,7 +232,7 @@ TEST(Rules, Checks) {
            Rule{kS, kCheck, "tcp = \"80\", command = \"/bin/true\"", "a check has both tcp and command",
                 "{ tcp = \"445\" }"},
            Rule{kS, "{ tcp = \"80\", every = \"1s\" }", "{ every = \"1s\" }",
-                "a check has neither tcp nor command", "{ tcp = \"445\" }"},
+                "a check says nothing of what is asked", "{ tcp = \"445\" }"},
            Rule{kS, "{ tcp = \"80\", every = \"1s\" }", "\"80\"", "a check must be a table",
                 "{ tcp = \"445\" }"},
            Rule{kS, kCheck, "tcp = \"80\", failures = 0", "failures in a check is 0", "from 1 to 1000"},
@@ -134,17 +240,71 @@ TEST(Rules, Checks) {
                 "the check tcp 80 needs an address, and the service has none", "127.0.0.1:80"},
        })
     expect_refused(rule);
+  for (const Rule& rule : {
+           Rule{kS, kCheck, "http = \"www.example.org\"", "begins with neither http:// nor https://",
+                "http = \"https://www.example.org/health\""},
+           Rule{kS, kCheck, "http = \"ftp://www.example.org/\"", "begins with neither", "https://"},
+           Rule{kS, kCheck, "http = \"http:///x\"", "names no host", "https://"},
+           Rule{kS, kCheck, "http = \"http://a b/\"", "holds a space", "https://"},
+           Rule{kS, kCheck, "http = \"http://me:secret@www/\"", "holds a user's name", "https://"},
+           Rule{kS, kCheck, "http = \"http://www:0/\"", "has a port that is none", "https://"},
+           Rule{kS, kCheck, "http = \"http://fd00::1/\"", "has a port that is none", "https://"},
+           Rule{kS, kCheck, "http = \"http://0.0.0.0/\"", "no server can have", "https://"},
+           Rule{kS, kCheck, "http = \"http://www/\", status = 20", "status in a check is neither",
+                "write status = 200"},
+           Rule{kS, kCheck, "http = \"http://www/\", status = \"299-200\"", "status in a check is neither",
+                "\"200-299\""},
+           Rule{kS, kCheck, "http = \"http://www/\", address = \"www\"", "is no address",
+                "192.168.1.20:8080"},
+           Rule{kS, kCheck, "http = \"http://www/\", verify = \"no\"",
+                "verify in a check must be true or false", "verify = true"},
+           Rule{kS, kCheck, "tcp = \"80\", body = \"x\"", "unknown key \"body\"", "known here"},
+           Rule{kS, kCheck, "dns = \"a name\"", "is no name", "www.example.org"},
+           Rule{kS, kCheck, "dns = \"www\", type = \"AXFR\"", "is no type of record", "type = \"A\""},
+           Rule{kS, kCheck, "dns = \"www\", answer = \"fd00::1\"", "is no answer to a question for A",
+                "an address"},
+           Rule{kS, kCheck, "dns = \"www\", type = \"MX\", answer = \"mail\"",
+                "is no answer to a question for MX", "no answer to compare"},
+           Rule{kS, kCheck, "process = \"../x\"", "is neither a program's name nor a path",
+                "process = \"smbd\""},
+           Rule{kS, kCheck, "unit = \"smbd\"", "is no name of a systemd unit", "smbd.service"},
+           Rule{kS, kCheck, "ocf = \"db\"", "which is no unit with an agent", "add a unit"},
+           Rule{kS, "\"192.168.1.20/24\", \"fd00::20/64\"", "", "the check tcp 80 needs an address",
+                "127.0.0.1:80"},
+       })
+    expect_refused(rule);
   for (const char* check :
-       {"tcp = \"192.168.1.20:80\"", "tcp = \"[fd00::20]:80\"", "command = \"/usr/bin/test -e /x\""})
+       {"http = \"https://www.example.org:8443/health?x=1\", status = 204, body = \"ok\", verify = false",
+        "http = \"http://[fd00::20]/\"",
+        "http = \"http://www/\", address = \"[::1]:8080\", status = \"200-299\"",
+        "dns = \"www.example.org\", answer = \"192.0.2.1\", address = \"127.0.0.1:5353\"",
+        "dns = \"example.org\", type = \"NS\", answer = \"ns.example.org\"", "process = \"smbd\"",
+        "process = \"/run/samba/smbd.pid\"", "unit = \"smbd.service\"", "tcp = \"192.168.1.20:80\"",
+        "tcp = \"[fd00::20]:80\"", "command = \"/usr/bin/test -e /x\""})
     expect_accepted({kS, kCheck, check, "", ""});
 }
 
 TEST(Rules, Mirrors) {
   for (const Rule& rule : {
-           Rule{kS, "exclude", "mode = \"live\"\nexclude", "mode = \"live\" is not available yet",
-                "mode = \"interval\""},
-           Rule{kS, "exclude", "mode = \"often\"\nexclude", "mode cannot be \"often\"",
-                "mode = \"interval\""},
+           Rule{kS, "exclude", "mode = \"often\"\nexclude", "\"often\"", "\"live\""},
+           Rule{kS, "exclude", "mode = \"live\"\nvia = \"rsync\"\nexclude", "does not go by rsync",
+                "remove via"},
+           Rule{kS, "exclude", "mode = \"live\"\nto = \"a@b:/c/\"\nexclude", "goes to the peer alone",
+                "remove to"},
+           Rule{kS, "exclude", "mode = \"live\"\ncompress = true\nexclude", "compresses by itself",
+                "remove compress"},
+           Rule{kS, "exclude", "scrub = { every = \"7d\" }\nexclude", "only the contents of live mirrors",
+                "mode = \"live\""},
+           Rule{kS, "exclude", "guard = true\nexclude", "/etc/nginx/nginx.conf cannot be guarded",
+                "of its own, without guard"},
+           Rule{kS, "exclude", "guard = true\nto = \"a@b:/copies/\"\nexclude",
+                "guard is for mirrors to the peer", "remove to"},
+           Rule{kS, "exclude", "guard = \"yes\"\nexclude", "guard", "true"},
+           Rule{kS, "exclude", "mode = \"live\"\nscrub = { every = \"5s\" }\nexclude", "every", "1h"},
+           Rule{kS, "exclude", "mode = \"live\"\nscrub = { rate = \"fast\" }\nexclude", "no bandwidth",
+                "MiB/s"},
+           Rule{kS, "exclude", "mode = \"live\"\nwhole_file = true\nexclude", "decides by itself",
+                "remove whole_file"},
            Rule{kS, "exclude", "via = \"scp\"\nexclude", "via cannot be \"scp\"", "via = \"rsync\""},
            Rule{kS, "paths = [\"/srv/www/\", \"/etc/nginx/nginx.conf\"]", "", "a mirror lacks the key paths",
                 "add paths"},

@@ -27,6 +27,7 @@ ServiceReport random_service(Dice& dice) {
   s.peer_synced = dice.coin();
   s.diverged = dice.coin();
   s.blocked = dice.coin();
+  s.may_run = dice.coin();
   return s;
 }
 
@@ -49,6 +50,7 @@ Heartbeat random_heartbeat(Dice& dice, bool fullest = false) {
   h.hosts.resize(count(kMaxHosts));
   for (CountedState& c : h.hosts) c = {dice.coin(), dice.coin(), dice.coin(), dice.coin(), dice.coin()};
   h.service_nic_up = dice.coin();
+  h.watchdog = dice.coin();
   h.services.resize(count(kMaxServices));
   for (ServiceReport& s : h.services) s = random_service(dice);
   h.lineage_of = static_cast<uint16_t>(dice.word());

@@ -52,6 +52,31 @@ TEST(Evidence, OwnLatenessLengthensTheWindow) {
   EXPECT_GE(silence_until_active(milliseconds(120)), milliseconds(820));
 }
 
+// S5: probes that are lost, one or five in a row, are not a host that is out of reach.
+TEST(Evidence, LostProbesMoveNothing) {
+  Bench b;
+  b.become_active();
+  b.host_answers_every = 6;
+  for (int second = 0; second < 60; ++second) {
+    b.run(seconds(1));
+    ASSERT_EQ(b.role(), Role::kActive) << "after " << second << " s";
+  }
+}
+
+// … but a host that is out of reach is asked as seldom as one that answers, and the service moves.
+TEST(Evidence, AHostThatAnswersOnlyThePeerMovesTheService) {
+  Bench b;
+  b.become_active();
+  b.host_answers = false;
+  b.run(seconds(6));
+  EXPECT_NE(b.role(), Role::kActive);
+  const size_t before = b.probes;
+  b.host_answers = true;
+  b.host_answers_every = 1000;
+  b.run(seconds(10));
+  EXPECT_LE(b.probes - before, 11U);
+}
+
 TEST(Evidence, ReportsOfWhatIsNotConfiguredAreIgnored) {
   Bench b;
   b.become_active();
@@ -102,6 +127,33 @@ TEST(Evidence, HeartbeatsThatAreNotThePeersCountForNothing) {
   b.step(HeartbeatReceived{LinkId(0), std::nullopt, other_tables});
   b.run(milliseconds(400));
   EXPECT_EQ(b.role(), Role::kActive) << "the peer's silence has lasted since its last own heartbeat";
+}
+
+// A daemon of the peer that has just started goes on under its predecessor's lease before it can prove
+// itself.
+TEST(Evidence, ADaemonThatIsNotYetProvenIsASignOfLife) {
+  Bench b;
+  follow(b);
+  b.peer_alive = false;
+  b.run(milliseconds(400));
+  b.step(SignOfLife{LinkId(0), std::nullopt});
+  b.run(milliseconds(650));
+  EXPECT_EQ(b.role(), Role::kStandby);
+  b.run(milliseconds(150));
+  EXPECT_EQ(b.role(), Role::kActive) << "a window after the last sign";
+}
+
+TEST(Evidence, APeerThatSendsAndNeverProvesItselfIsTheReasonNotToTakeOver) {
+  Bench b;
+  follow(b);
+  b.peer_alive = false;
+  for (int i = 0; i < 30; ++i) {
+    b.step(SignOfLife{std::nullopt, HostId(0)});
+    b.run(milliseconds(100));
+  }
+  EXPECT_FALSE(b.open());
+  EXPECT_EQ(b.node->status().services.front().detail,
+            "does not take over: serv1 seems to send, but does not answer this node: it may be alive");
 }
 
 TEST(Evidence, ARelayIsCountedOnlyForAHostThatThereIs) {

@@ -168,6 +168,50 @@ TEST(Rights, AClaimIsGivenUpWhenThePeerIsHeardAgain) {
   EXPECT_EQ(b.role(), Role::kStandby);
 }
 
+// S8: whoever is permitted to write is registered with the permission, and ended with all others when a
+// higher epoch is heard of. A permission that waited for the disk would be given after that.
+TEST(Rights, APermissionToWriteDoesNotWaitForTheDisk) {
+  Bench b;
+  mirrored(b);
+  b.start();
+  b.peer_alive = true;
+  b.peer_web().role = Role::kActive;
+  b.peer_web().epoch = b.peer_web().data_epoch = Epoch{2};
+  b.run(seconds(2));
+  b.disk_answers = false;
+  b.peer_web().epoch = b.peer_web().data_epoch = Epoch{4};
+  b.run(milliseconds(200));
+  ASSERT_EQ(b.disk.services.at(0).epoch, Epoch{4}) << "on its way";
+  Command receive = order(Command::Kind::kMirrorReceive);
+  receive.text = "files";
+  receive.epoch = Epoch{4};
+  const size_t before = b.replies.size();
+  b.step(receive);
+  ASSERT_EQ(b.replies.size(), before + 1);
+  EXPECT_TRUE(b.replies.back().ok) << b.replies.back().text;
+}
+
+// S8: that this node has everything was said of an earlier epoch; of the one at which the peer has served and
+// failed since, it has nothing.
+TEST(Rights, HavingEverythingOfAnEarlierEpochIsNotEnough) {
+  Bench b;
+  mirrored(b);
+  b.peer_web().peer_synced = true;
+  b.start();
+  b.peer_alive = true;
+  b.peer_web().role = Role::kActive;
+  b.peer_web().epoch = b.peer_web().data_epoch = Epoch{2};
+  b.run(seconds(2));
+  b.peer_web().role = Role::kFailed;
+  b.peer_web().peer_synced = false;
+  b.peer_web().epoch = b.peer_web().data_epoch = Epoch{4};
+  b.run(seconds(1));
+  b.peer_alive = false;
+  b.run(seconds(5));
+  EXPECT_EQ(b.role(), Role::kStandby);
+  EXPECT_FALSE(b.open());
+}
+
 // S8: a mirror run that asks while this node is about to take over would write under the service that starts.
 TEST(Rights, NothingIsReceivedOnceATakeoverIsPrepared) {
   Bench b;

@@ -79,6 +79,23 @@ TEST(States, ASuspendedServiceResumesAtItsEpochOnceThePeerHasSaidThatItDoesNotHo
   EXPECT_EQ(b.disk.services.at(0).epoch, epoch);
 }
 
+// What the peer said may have waited in a queue while it took over meanwhile.
+TEST(States, ASuspendedServiceDoesNotResumeByAnAcknowledgementOfLongAgo) {
+  Bench b;
+  b.become_active();
+  isolate(b, milliseconds(800));
+  ASSERT_EQ(b.role(), Role::kSuspended);
+  const uint64_t after = b.own.sequence;  // sent when the lease had run out
+  b.run(milliseconds(600));
+  b.host_answers = true;
+  b.run(milliseconds(110));  // the lease would be there, by the host
+  b.hear(after);
+  EXPECT_FALSE(b.open());
+  b.run(milliseconds(1));
+  b.hear();
+  EXPECT_TRUE(b.open());
+}
+
 TEST(States, ASuspendedServiceWhoseMembersAreDownResumesAtANewEpoch) {
   Bench b;
   b.become_active();

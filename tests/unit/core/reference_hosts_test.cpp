@@ -55,7 +55,9 @@ TEST(ReferenceHosts, OnlyMembersOfTheActiveSetRenewTheLease) {
   EXPECT_EQ(book.lease_evidence(), kLongAgo);
 }
 
-TEST(ReferenceHosts, SteadyNeedsEveryMemberWithoutAGapUntilNow) {
+constexpr Duration kLease = milliseconds(600);
+
+TEST(ReferenceHosts, EveryMemberMustBeConclusive) {
   const Config config = make_config(2);
   ReferenceHosts book(config, with_sets(2, true, true));
   Instant now = kStart;
@@ -64,10 +66,30 @@ TEST(ReferenceHosts, SteadyNeedsEveryMemberWithoutAGapUntilNow) {
     if (i != 0) book.answered(HostId(1), now);
   }
   now -= milliseconds(100);
-  EXPECT_FALSE(book.all_steady_for(milliseconds(700), now));  // the second one began 100 ms later
-  EXPECT_EQ(book.not_steady_for(milliseconds(700), now), std::vector<HostId>{HostId(1)});
-  EXPECT_TRUE(book.all_steady_for(milliseconds(600), now));
-  EXPECT_FALSE(book.all_steady_for(milliseconds(600), now + milliseconds(251)));  // no answer lately
+  EXPECT_FALSE(book.all_conclusive(kLongAgo, milliseconds(700), now));  // the second one began 100 ms later
+  EXPECT_EQ(book.not_conclusive(kLongAgo, milliseconds(700), now), std::vector<HostId>{HostId(1)});
+  EXPECT_TRUE(book.all_conclusive(kLongAgo, kLease, now));
+  EXPECT_FALSE(book.all_conclusive(kLongAgo, kLease, now + milliseconds(251)));  // no answer lately
+}
+
+// Until its lease is over the peer may renew it by a host that has just changed sides. So the answer must be
+// to a probe that was sent after that, however long ago the run began or the peer fell silent.
+TEST(ReferenceHosts, AnAnswerFromBeforeThePeersLeaseIsOverIsNotConclusive) {
+  const Config config = make_config(1);
+  ReferenceHosts long_run(config, with_sets(1, true, true));
+  for (int i = 0; i <= 20; ++i) long_run.answered(HostId(0), kStart + i * milliseconds(100));
+  const Instant silent_since = kStart + milliseconds(1500);
+  EXPECT_EQ(long_run.conclusive_at(silent_since, kLease), kStart + milliseconds(2100));
+  EXPECT_FALSE(long_run.all_conclusive(silent_since, kLease, kStart + milliseconds(2200)));
+  long_run.answered(HostId(0), kStart + milliseconds(2100));
+  EXPECT_TRUE(long_run.all_conclusive(silent_since, kLease, kStart + milliseconds(2200)));
+
+  ReferenceHosts short_run(config, with_sets(1, true, true));
+  for (int i = 0; i <= 5; ++i) short_run.answered(HostId(0), kStart + i * milliseconds(100));
+  EXPECT_EQ(short_run.conclusive_at(kLongAgo, kLease), kStart + kLease);
+  EXPECT_FALSE(short_run.all_conclusive(kLongAgo, kLease, kStart + milliseconds(700)));
+  short_run.answered(HostId(0), kStart + kLease);
+  EXPECT_TRUE(short_run.all_conclusive(kLongAgo, kLease, kStart + milliseconds(700)));
 }
 
 TEST(ReferenceHosts, AGapBeginsTheRunAnew) {
@@ -76,14 +98,14 @@ TEST(ReferenceHosts, AGapBeginsTheRunAnew) {
   for (int i = 0; i < 10; ++i) book.answered(HostId(0), kStart + i * milliseconds(100));
   const Instant later = kStart + milliseconds(900 + 251);
   book.answered(HostId(0), later);
-  EXPECT_FALSE(book.all_steady_for(milliseconds(600), later));
-  EXPECT_EQ(book.steady_at(milliseconds(600)), later + milliseconds(600));
+  EXPECT_FALSE(book.all_conclusive(kLongAgo, kLease, later));
+  EXPECT_EQ(book.conclusive_at(kLongAgo, kLease), later + kLease);
 }
 
 TEST(ReferenceHosts, AnEmptyStandbySetPermitsNothing) {
   const Config config = make_config(0);
   const ReferenceHosts book(config, PersistedState{});
-  EXPECT_FALSE(book.all_steady_for(Duration{0}, kStart));
+  EXPECT_FALSE(book.all_conclusive(kLongAgo, Duration{0}, kStart));
 }
 
 // ---- the counted sets, one step at a time
@@ -243,6 +265,7 @@ class TwoBooks {
   };
   struct Flying {
     size_t to = 0;
+    uint64_t life = 0;  // of the receiver, when it was sent
     Instant at;
     Heartbeat heartbeat;
   };
@@ -308,7 +331,7 @@ class TwoBooks {
     const unsigned copies = draw(100) < loss_ ? 0 : 1 + draw(2);
     for (unsigned c = 0; c < copies; ++c) {
       const unsigned delay = draw(100) < delayed_ ? draw(6000) : draw(60);
-      flying_.push_back({1 - i, now_ + milliseconds(delay), out});
+      flying_.push_back({1 - i, nodes_.at(1 - i).life.boot, now_ + milliseconds(delay), out});
     }
   }
 
@@ -320,6 +343,8 @@ class TwoBooks {
       }
       const Flying due = flying_.at(k);
       flying_.erase(flying_.begin() + static_cast<std::ptrdiff_t>(k));
+      // The seal opens nothing that was sent before the daemon started (core/challenge.hpp).
+      if (due.life != nodes_.at(due.to).life.boot) continue;
       receive(nodes_.at(due.to).life, due.heartbeat);
       check();
     }

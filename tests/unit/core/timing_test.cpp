@@ -93,6 +93,46 @@ TEST(Timing, AWindowOnePercentBelowTheBoundIsRefused) {
   }
 }
 
+// The worst that a silent node can do, with clocks as wrong as they may be: its last evidence was sent when
+// it was last heard, it pets until its time to stop is over, its daemon dies just before the watchdog bites,
+// and the device, whose clock is slow, gets a whole timeout more from that.
+double last_instant(const Timing& t, Duration stop, Duration watchdog, double rate, double device_rate) {
+  const double own = static_cast<double>((t.lease + stop + kPetLate).count()) / rate;
+  const double once = static_cast<double>(watchdog.count()) / device_rate;
+  return own + once + once;
+}
+
+TEST(Timing, NothingRunsOnASilentNodeAfterTheBoundOfItsWatchdog) {
+  std::mt19937_64 random(13);
+  for (int round = 0; round < 20'000; ++round) {
+    Timing t = *timing_profile("steady");
+    t.lease = milliseconds(std::uniform_int_distribution<int>(5, 5'000)(random));
+    const double rho = t.clock_error = std::uniform_real_distribution<double>(0, 0.05)(random);
+    const Duration stop = milliseconds(std::uniform_int_distribution<int>(0, 300'000)(random));
+    const Duration watchdog = std::chrono::seconds(std::uniform_int_distribution<int>(5, 600)(random));
+    std::uniform_real_distribution<double> rate(1 - rho, 1 + rho);
+    std::uniform_real_distribution<double> device(1 / (1 + kWatchdogError), 1 + kWatchdogError);
+    const double waited = static_cast<double>(effects_bound(t, stop, watchdog).count()) / rate(random);
+    ASSERT_LT(last_instant(t, stop, watchdog, rate(random), device(random)), waited) << round;
+    const double least = static_cast<double>(effects_bound(t, stop, watchdog).count()) / (1 + rho);
+    const double worst = last_instant(t, stop, watchdog, 1 - rho, 1 / (1 + kWatchdogError));
+    ASSERT_LE(worst, least) << round;
+    ASSERT_GT(worst + 1.1e9, least) << round << ": the bound is not merely large";
+  }
+}
+
+TEST(Timing, TheTimeToStopIsThatOfTheSlowestServiceThatNeedsIt) {
+  ServiceConfig web;
+  web.units.resize(3);
+  for (auto& unit : web.units) unit.stop_timeout = std::chrono::seconds(100);
+  ServiceConfig mail;
+  mail.effects = Effects::kNode;
+  mail.units.resize(2);
+  for (auto& unit : mail.units) unit.stop_timeout = std::chrono::seconds(7);
+  EXPECT_EQ(effects_stop_limit({web}), Duration::zero());
+  EXPECT_EQ(effects_stop_limit({web, mail}), kSuspendGrace + 2 * (std::chrono::seconds(7) + kKillLimit));
+}
+
 TEST(Timing, NonsenseIsNeverSafe) {
   const Timing good = *timing_profile("steady");
   const auto with = [&good](auto change) {

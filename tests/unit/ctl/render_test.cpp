@@ -2,6 +2,7 @@
 // GOLDEN=write test_ctl
 #include "ctl/render.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,11 +53,60 @@ TEST(RenderStatus, QuietCluster) {
   EXPECT_THAT(alarms(read("quiet.json")), IsEmpty());
 }
 
+TEST(RenderStatus, SaysWhichStandbyIsGuarded) {
+  const auto text = [](const char* guarded, const char* guard) {
+    return render_status(
+        fmt::format(
+            R"({{"node":"serv1","peer":"serv2","services":[{{"name":"web","active_on":"serv1",)"
+            R"("roles":{{"serv1":"active","serv2":"standby"}},"ready":{{"serv1":false,"serv2":true}},)"
+            R"("takes_over":{{"serv1":false,"serv2":true}},"guarded":{},"mirrors":[{{"name":"1",)"
+            R"("state":"idle","synced":true,"paths":["/srv/"],"guard":{}}}]}}]}})",
+            guarded, guard),
+        Look{false, 200});
+  };
+  EXPECT_THAT(text("null", "null"), Not(HasSubstr("guarded")));
+  EXPECT_THAT(text(R"({"serv1":false,"serv2":true})", R"({"state":"lifted","detail":""})"),
+              HasSubstr("standby, ready, guarded"));
+  EXPECT_THAT(
+      text(R"({"serv1":false,"serv2":false})", R"({"state":"failed","detail":"refused"})"),
+      testing::AllOf(Not(HasSubstr("ready, guarded")), HasSubstr("/srv/; NOT guarded here: refused")));
+  EXPECT_THAT(text(R"({"serv1":false,"serv2":false})", R"j({"state":"set","detail":"process 7 (vim)"})j"),
+              HasSubstr("not guarded from process 7 (vim)"));
+}
+
 TEST(RenderStatus, ClusterThatNeedsHelp) {
   const std::string text = render_status(read("trouble.json"), Look{false, 100});
   expect_golden("trouble.txt", text);
   expect_fits(text, 100);
   EXPECT_EQ(alarms(read("trouble.json")).size(), 6U);
+}
+
+TEST(RenderStatus, AStandbyThatCouldOnlyBeMovedTo) {
+  const std::string service = R"("services":[{"name":"web","active_on":"serv1",
+      "roles":{"serv1":"active","serv2":"standby"},"ready":{"serv1":false,"serv2":true},
+      "takes_over":{"serv1":false,"serv2":false}}]})";
+  const std::string text = render_status(
+      R"({"node":"serv1","peer":"serv2","mode":"reference hosts",)" + service, Look{false, 160});
+  EXPECT_THAT(text, HasSubstr("standby, for moves only"));
+  EXPECT_THAT(text, HasSubstr("!  web: its standby could not take over by itself"));
+  // Where a human decides anyway it says nothing new.
+  EXPECT_THAT(render_status(R"({"node":"serv1","peer":"serv2","mode":"manual",)" + service, Look{false, 160}),
+              HasSubstr("standby, ready"));
+}
+
+TEST(RenderStatus, AStandbyWhoseMachineLacksSomething) {
+  const std::string service =
+      R"("services":[{"name":"web","active_on":"serv1","lacks":"/srv has only 20 MiB left",
+      "roles":{"serv1":"active","serv2":"standby"},"ready":{"serv1":false,"serv2":true},
+      "takes_over":{"serv1":false,"serv2":true},"prepared":{"serv1":true,"serv2":false}}]})";
+  const std::string there =
+      render_status(R"({"node":"serv1","peer":"serv2","mode":"reference",)" + service, Look{false, 160});
+  EXPECT_THAT(there, HasSubstr("standby, NOT prepared"));
+  EXPECT_THAT(there,
+              HasSubstr("!  web: its standby could not run it as it is: `clusterctl status` on serv2"));
+  const std::string here =
+      render_status(R"({"node":"serv2","peer":"serv1","mode":"reference",)" + service, Look{false, 160});
+  EXPECT_THAT(here, HasSubstr("!  web: its standby could not run it as it is: /srv has only 20 MiB left"));
 }
 
 TEST(RenderStatus, NumbersThatNoProgramOfOursWrites) {

@@ -109,6 +109,41 @@ TEST(LogTest, OneEventIsOneLineWithItsPriority) {
   EXPECT_EQ(logged(true, [](Log& log) { log.line(Severity::kDebug, "seen"); }), "<7>seen\n");
 }
 
+TEST(LogTest, FieldsGoToTheJournalAndACarriageReturnForgesNone) {
+  int ends[2], journal[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM, 0, journal), 0);
+  {
+    Log log(false, ends[1], journal[1]);
+    log.line(Severity::kWarning, "a line", {{"CLUSTERD_SERVICE", "web\nPRIORITY=0"}});
+  }
+  char got[512];
+  const ssize_t n = ::recv(journal[0], got, sizeof got, MSG_DONTWAIT);
+  ASSERT_GT(n, 0);
+  EXPECT_EQ(std::string(got, static_cast<size_t>(n)),
+            "MESSAGE=a line\nSYSLOG_IDENTIFIER=clusterd\nPRIORITY=4\nCLUSTERD_SERVICE=web PRIORITY=0\n");
+  ::close(journal[0]);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST(LogTest, WhatTheJournalDoesNotTakeIsWrittenToStderr) {
+  int journal[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM, 0, journal), 0);
+  ::close(journal[0]);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  {
+    Log log(false, ends[1], journal[1]);
+    log.line(Severity::kInfo, "kept", {{"CLUSTERD_SERVICE", "web"}});
+  }
+  ::close(ends[1]);
+  char got[64] = {};
+  EXPECT_GT(::read(ends[0], got, sizeof got - 1), 0);
+  EXPECT_STREQ(got, "<6>kept\n");
+  ::close(ends[0]);
+}
+
 TEST(LogTest, AJournalThatStandsStillStopsNobody) {
   ::signal(SIGPIPE, SIG_IGN);  // as the daemon does
   int ends[2];

@@ -15,9 +15,11 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 
 std::string kind(const Event& event) {
-  static constexpr const char* kNames[] = {"started",        "tick",      "heartbeat",    "probe", "nic",
-                                           "address-answer", "address",   "address-lost", "unit",  "check",
-                                           "mirror",         "persisted", "command"};
+  static constexpr const char* kNames[] = {
+      "started",        "tick",    "heartbeat",    "sign-of-life", "probe", "nic",
+      "address-answer", "address", "address-lost", "unit",         "check", "mirror",
+      "persisted",      "command", "watchdog",     "fence",        "lack",  "guard"};
+  static_assert(std::size(kNames) == std::variant_size_v<Event>);
   return kNames[event.index()];
 }
 
@@ -70,6 +72,8 @@ class Ports9 final : public Transport,
   void order(const MirrorOrder& /*order*/) override { note("mirror-order"); }
   void cancel(ServiceId /*service*/) override { note("cancel-mirror"); }
   void stop_receivers(ServiceId /*service*/) override { note("stop-receivers"); }
+  void set_guard(ServiceId /*service*/) override { note("set-guard"); }
+  void lift_guard(ServiceId /*service*/) override { note("lift-guard"); }
   void persist(uint64_t /*version*/, const PersistedState& /*state*/) override { note("persist"); }
   void notify(const Notice& /*notice*/) override { note("notify"); }
 
@@ -109,6 +113,7 @@ Actions everything() {
   actions.persist.emplace();
   actions.shut_gates = {service};
   actions.stop_receivers = {service};
+  actions.lift_guards = {service};
   actions.cancel_mirrors = {service};
   actions.stop_checks = {service};
   actions.stop_units.push_back({service, UnitId(size_t{0}), false});
@@ -122,6 +127,7 @@ Actions everything() {
   actions.start_units.push_back({service, UnitId(size_t{0})});
   actions.start_checks = {service};
   actions.mirror_orders.emplace_back();
+  actions.set_guards = {service};
   actions.notices.emplace_back();
   return actions;
 }
@@ -129,10 +135,10 @@ Actions everything() {
 TEST_F(ReactorTest, PerformsInTheDocumentedOrder) {
   script_.on_event = [](const Event& /*event*/) { return everything(); };
   reactor_.start(ports_.all(), Started{});
-  EXPECT_THAT(ports_.calls,
-              ElementsAre("persist", "shut-gate", "stop-receivers", "cancel-mirror", "stop-checks",
-                          "stop-unit", "remove-address", "send", "probe", "probe-address", "set-gate",
-                          "add-address", "announce", "start-unit", "start-checks", "mirror-order", "notify"));
+  EXPECT_THAT(ports_.calls, ElementsAre("persist", "shut-gate", "stop-receivers", "lift-guard",
+                                        "cancel-mirror", "stop-checks", "stop-unit", "remove-address", "send",
+                                        "probe", "probe-address", "set-gate", "add-address", "announce",
+                                        "start-unit", "start-checks", "mirror-order", "set-guard", "notify"));
   EXPECT_EQ(reactor_.gate_deadlines()[0], Instant{seconds(1)});
   EXPECT_EQ(reactor_.gate_deadlines()[1], kLongAgo);
 }

@@ -5,9 +5,9 @@
 
 #include <boost/json.hpp>
 
+#include "config/load.hpp"
 #include "core/timing.hpp"
 #include "daemon/daemon_backend.hpp"
-#include "config/load.hpp"
 #include "daemon/json_text.hpp"
 
 namespace clusterd {
@@ -55,7 +55,7 @@ const Instant kNow{std::chrono::hours(1)};
 Status example_status() {
   Status status;
   status.self = NodeId(size_t{0});
-  status.nodes[1] = {true, true, "judged faulty", false, kNow - milliseconds(40), milliseconds(3)};
+  status.nodes[1] = {false, true, true, "judged faulty", false, kNow - milliseconds(40), milliseconds(3)};
   status.links.push_back({true, kNow - milliseconds(40)});
   status.hosts.emplace_back();
   status.lease = kNow + milliseconds(500);
@@ -88,6 +88,84 @@ DaemonFacts example_facts() {
 
 json::value parsed(const std::string& text) { return json::parse(text); }
 
+TEST(StatusJson, SaysWhatIsGuardedAndWhere) {
+  Config config = example_config();
+  Status status = example_status();
+  const auto service = [&] {
+    return parsed(status_json(config, status, example_facts())).at("services").at(0);
+  };
+  EXPECT_TRUE(service().at("guarded").is_null());
+  EXPECT_TRUE(service().at("mirrors").at(0).at("guard").is_null());
+  config.services.front().mirrors.front().guard = true;
+  status.services.front().mirrors.front().guard = MirrorGuard{};
+  status.services.front().guarded_at_peer = true;
+  const std::string here = config.node(config.self).name, there = config.node(config.peer()).name;
+  EXPECT_EQ(service().at("guarded").at(here), json::value(false));
+  EXPECT_EQ(service().at("guarded").at(there), json::value(true));
+  EXPECT_EQ(service().at("mirrors").at(0).at("guard").at("state"), "lifted");
+  status.services.front().mirrors.front().guard = MirrorGuard{MirrorGuard::State::kFailed, "refused"};
+  EXPECT_EQ(service().at("mirrors").at(0).at("guard").at("state"), "failed");
+  EXPECT_EQ(service().at("mirrors").at(0).at("guard").at("detail"), "refused");
+  status.services.front().peer_known = false;
+  EXPECT_TRUE(service().at("guarded").at(there).is_null());
+}
+
+TEST(CheckJson, NamesWhatIsNotGuardedAsItShouldBe) {
+  Config config = example_config();
+  Status status = example_status();
+  auto& guard = status.services.front().mirrors.front().guard;
+  const auto says = [&](const std::string& level, const std::string& text) {
+    const json::value check = parsed(check_json(config, status, example_facts()));
+    for (const json::value& finding : check.at("findings").as_array()) {
+      if (finding.at("topic") == "guard")
+        return finding.at("level").as_string() == level &&
+               finding.at("text").as_string().find(text) != std::string::npos;
+    }
+    return text.empty();
+  };
+  EXPECT_TRUE(says("", ""));
+  guard = MirrorGuard{};
+  EXPECT_TRUE(says("ok", "is not guarded here now"));
+  guard = MirrorGuard{MirrorGuard::State::kAwaited, "/srv is no directory yet"};
+  EXPECT_TRUE(says("ok", "will be guarded: /srv is no directory yet"));
+  guard = MirrorGuard{MirrorGuard::State::kSet, ""};
+  EXPECT_TRUE(says("ok", "its folders are read-only here"));
+  guard = MirrorGuard{MirrorGuard::State::kSet, "process 7 (vim)"};
+  EXPECT_TRUE(says("warning", "not from who was there before: process 7 (vim)"));
+  guard = MirrorGuard{MirrorGuard::State::kFailed, "refused"};
+  EXPECT_TRUE(says("warning", "is not guarded here: refused"));
+}
+
+TEST(StatusJson, SaysHowFarTheTargetOfALiveMirrorIsBehindNow) {
+  Config config = example_config();
+  config.services.front().mirrors.front().live = true;
+  Status status = example_status();
+  MirrorStatus& mirror = status.services.front().mirrors.front();
+  mirror.state = MirrorStatus::State::kFollowing;
+  mirror.lag = MirrorLag{3, 4096, milliseconds(200)};
+  mirror.lag_at = kNow - milliseconds(300);
+  json::value value =
+      parsed(status_json(config, status, example_facts())).at("services").at(0).at("mirrors").at(0);
+  EXPECT_EQ(value.at("mode"), "live");
+  EXPECT_EQ(value.at("state"), "following");
+  EXPECT_EQ(value.at("behind").at("files"), 3);
+  EXPECT_EQ(value.at("behind").at("age_s").to_number<double>(), 0.5);
+  mirror.lag = MirrorLag{};
+  value = parsed(status_json(config, status, example_facts())).at("services").at(0).at("mirrors").at(0);
+  EXPECT_EQ(value.at("behind").at("age_s").to_number<double>(), 0.0);
+}
+
+TEST(StatusJson, SaysWhatTheMachinesLack) {
+  Status status = example_status();
+  status.services.front().lacks_here = "web.service does not exist";
+  status.services.front().lacks_at_peer = true;
+  const json::value value = parsed(status_json(example_config(), status, example_facts()));
+  const json::value& web = value.at("services").at(0);
+  EXPECT_FALSE(web.at("prepared").at("serv1").as_bool());
+  EXPECT_FALSE(web.at("prepared").at("serv2").as_bool());
+  EXPECT_EQ(web.at("lacks"), "web.service does not exist");
+}
+
 TEST(StatusJson, NamesEverything) {
   const json::value value = parsed(status_json(example_config(), example_status(), example_facts()));
   EXPECT_EQ(value.at("node"), "serv1");
@@ -102,6 +180,10 @@ TEST(StatusJson, NamesEverything) {
   EXPECT_EQ(web.at("active_on"), "serv1");
   EXPECT_EQ(web.at("roles").at("serv2"), "standby");
   EXPECT_TRUE(web.at("ready").at("serv2").as_bool());
+  EXPECT_FALSE(web.at("takes_over").at("serv2").as_bool());  // no host counts there in this picture
+  EXPECT_TRUE(web.at("prepared").at("serv1").as_bool());
+  EXPECT_TRUE(web.at("prepared").at("serv2").as_bool());
+  EXPECT_EQ(web.at("lacks"), "");
   EXPECT_TRUE(web.at("gate").at("open").as_bool());
   EXPECT_EQ(web.at("mirrors").at(0).at("lag_s").to_number<double>(), 12.0);
   EXPECT_EQ(web.at("mirrors").at(0).at("next_run_s").to_number<double>(), 48.0);

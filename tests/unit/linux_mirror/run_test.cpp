@@ -173,6 +173,22 @@ TEST_F(MirrorRun, HaltsWhenARootIsEmptiedAndGoesOnWhenConfirmed) {
   EXPECT_EQ(run().outcome, Outcome::kDone);
 }
 
+// The target may have what a run that broke off has carried over, and may be the only one that has.
+TEST_F(MirrorRun, HaltsWhenARootIsEmptiedAfterARunThatBrokeOff) {
+  ASSERT_EQ(run().outcome, Outcome::kDone);
+  write_file(a("only"), "written since");
+  const std::string in_the_way = nodes->at(1, "state/mirror/web.data.manifest.new");  // of serv2's record
+  fs::create_directory(in_the_way);
+  ASSERT_EQ(run().outcome, Outcome::kFailed);
+  ASSERT_TRUE(exists(b("only")));
+  fs::remove(in_the_way);
+  fs::remove(a("only"));
+  const auto halted = run();
+  EXPECT_EQ(halted.outcome, Outcome::kHalted);
+  EXPECT_EQ(halted.detail, nodes->path("data") + " held 1 file at the last run and is empty now");
+  EXPECT_TRUE(exists(b("only")));
+}
+
 TEST_F(MirrorRun, HaltsWhenARootIsMissingOrAnotherThing) {
   write_file(a("one"), "1");
   ASSERT_EQ(run().outcome, Outcome::kDone);

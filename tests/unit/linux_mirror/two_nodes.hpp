@@ -18,26 +18,9 @@
 #include "core/actions.hpp"
 #include "core/config.hpp"
 #include "linux/mirror/mirror_process.hpp"
+#include "unit/linux_mirror/fake_daemon.hpp"
 
 namespace clusterd {
-
-// Answers POST /v1/command as the daemon would.
-class FakeDaemon {
- public:
-  FakeDaemon(const std::string& socket_path);
-  ~FakeDaemon();
-  std::atomic<bool> allow{true};
-  std::vector<std::string> requests();
-  std::function<void(pid_t)> on_allowed;  // called on the daemon's thread
-
- private:
-  void serve();
-  int listener_ = -1;
-  std::atomic<bool> stop_{false};
-  std::mutex mutex_;
-  std::vector<std::string> requests_;
-  std::thread thread_;
-};
 
 class TwoNodes {
  public:

@@ -236,10 +236,12 @@ TEST(Messages, ComeBackAsTheyWere) {
   report.lost = 5;
   report.backup_set = "set";
   report.detail = "why \"so\"\n";
+  report.scrub = {true, true, 6, 7, 8, 9, 10, 11, "/a"};
   const auto r = parse_report(config, write_report(config, report));
   ASSERT_TRUE(r.has_value());
   EXPECT_EQ(write_report(config, *r), write_report(config, report));
   EXPECT_EQ(r->detail, report.detail);
+  EXPECT_EQ(r->scrub, report.scrub);
 }
 
 TEST(Messages, AreRefusedWhereTheyAreWrong) {

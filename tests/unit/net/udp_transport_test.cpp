@@ -27,7 +27,11 @@ struct Peer {
       : config(std::move(c)), boot{boot_id} {
     const Inside inside(lan.space(who));
     transport = std::make_unique<UdpTransport>(loop, config, secret_of(secret), boot, [this](Event event) {
-      heard.push_back(std::get<HeartbeatReceived>(std::move(event)));
+      if (std::holds_alternative<SignOfLife>(event)) {
+        signs.push_back(std::get<SignOfLife>(event));
+      } else {
+        heard.push_back(std::get<HeartbeatReceived>(std::move(event)));
+      }
     });
   }
   void send(std::vector<LinkId> links, std::vector<HostId> relays = {}) {
@@ -51,6 +55,7 @@ struct Peer {
   BootId boot;
   uint64_t sequence = 0;
   std::vector<HeartbeatReceived> heard;
+  std::vector<SignOfLife> signs;
   std::unique_ptr<UdpTransport> transport;
 };
 
@@ -297,7 +302,12 @@ TEST_F(UdpTransportTest, BothSidesFindEachOtherAgainAfterARestart) {
   ASSERT_TRUE(meet(a, *b, {lan_link_}));
   b.reset();
   a.heard.clear();
+  a.signs.clear();
   Peer b2(loop, *lan, "b", lab::config_for(1), 23);
+  b2.send({lan_link_});  // it has not been asked yet
+  ASSERT_TRUE(await([&] { return !a.signs.empty(); }));
+  EXPECT_EQ(a.signs.front().link, lan_link_);
+  EXPECT_TRUE(a.heard.empty());
   ASSERT_TRUE(meet(a, b2, {lan_link_}));
   EXPECT_EQ(a.heard.front().heartbeat.boot, BootId{23});
 }

@@ -44,6 +44,7 @@ PersistedState make_state(size_t services) {
   state.lock_reason = "judged faulty";
   state.takeovers = {WallTime(123456789ns), WallTime(-1ns)};
   state.notice_sequence = 42;
+  state.peer_watchdog = true;
   return state;
 }
 

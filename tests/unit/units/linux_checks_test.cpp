@@ -24,10 +24,13 @@ class LinuxChecksTest : public testing::Test {
   void with(CheckConfig check) {
     check.every = 10ms;
     config_.services[0].checks.push_back(std::move(check));
-    checks_ = std::make_unique<LinuxChecks>(loop_, config_, [this](Event event) {
-      reports_.push_back(std::get<CheckReport>(event));
-      if (on_report_) on_report_();
-    });
+    checks_ = std::make_unique<LinuxChecks>(
+        loop_, config_,
+        [this](Event event) {
+          reports_.push_back(std::get<CheckReport>(event));
+          if (on_report_) on_report_();
+        },
+        "/no/clusterd-check");
   }
   CheckConfig command(const std::string& text) {
     CheckConfig check;

@@ -1,6 +1,8 @@
 // clusterd-mirror: the program that moves data. One for all roles, so that ssh to the peer only ever runs it.
 //
 //   agent           child of clusterd: obeys orders on descriptor 3
+//   serve           child of clusterd: listens for the peer's live mirrors
+//   accept          child of serve: one such connection, on descriptor 3
 //   receive         on the target: checks, asks the local daemon, then is rsync's remote side
 //   losses, finish  on the target: before and after a resync
 //   explain         on the target: why the last receive failed
@@ -16,6 +18,9 @@
 
 #include "config/load.hpp"
 #include "linux/mirror/agent.hpp"
+#include "linux/mirror/live/accept.hpp"
+#include "linux/mirror/live/serve.hpp"
+#include "linux/mirror/live/target.hpp"
 #include "linux/mirror/target.hpp"
 #include "mirror/command.hpp"
 #include "mirror/escape.hpp"
@@ -25,12 +30,30 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: clusterd-mirror [--config-dir DIR] [--state-dir DIR] [--run-dir DIR] [--node NAME] VERB …\n"
-    "  agent                                    (started by clusterd)\n"
+    "  agent, serve                             (started by clusterd)\n"
+    "  accept                                   (started by serve)\n"
     "  receive --service S --mirror M --epoch E [--backup-set NAME] [--confirmed] -- RSYNC-OPTIONS\n"
     "  losses  --service S --mirror M --epoch E --backup-set NAME --from NODE\n"
     "  finish  --service S --mirror M --epoch E --backup-set NAME\n"
     "  explain --service S --mirror M           (why the last receive failed)\n"
     "  receive-shell                            (forced command of the ssh key)\n";
+
+// The production source under the name that the agent knows.
+class NamedSource : public FollowingSource {
+ public:
+  NamedSource(const LiveSetup& setup, LiveSource::Connect connect,
+              std::function<void(const MirrorReport&)> report)
+      : source_(setup, std::move(connect), std::move(report)) {}
+  void order(const MirrorOrder& order) override { source_.order(order); }
+
+ private:
+  LiveSource source_;
+};
+
+std::unique_ptr<FollowingSource> make_live_source(const LiveSetup& setup, LiveSource::Connect connect,
+                                                  std::function<void(const MirrorReport&)> report) {
+  return std::make_unique<NamedSource>(setup, std::move(connect), std::move(report));
+}
 
 struct CommandLine {
   MirrorPaths paths;
@@ -123,7 +146,9 @@ int run(const std::vector<std::string>& words) {
     }
     return kExitFailed;
   }
-  if (line.verb == "agent") return run_agent(*config, line.paths);
+  if (line.verb == "agent") return run_agent(*config, line.paths, make_live_source);
+  if (line.verb == "serve") return serve(*config, line.paths);
+  if (line.verb == "accept") return accept_live(*config, line.paths, serve_live);
   if (line.verb == "receive") return receive(*config, line.paths, line.options, line.rest);
   if (line.verb == "losses") return losses(*config, line.paths, line.options, line.from);
   if (line.verb == "finish") return finish(*config, line.paths, line.options);

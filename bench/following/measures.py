@@ -1,0 +1,327 @@
+"""The figures: each method measures one, for one system, and notes the raw numbers."""
+import contextlib
+import json
+import os
+import random
+import statistics
+import subprocess
+import threading
+import time
+
+import bounds
+import systems
+
+
+class Measures:
+    """Where the trees are, what was asked for, and what came out: {figure: {system: [numbers]}}."""
+
+    def __init__(self, options, folder, say):
+        self.options, self.folder, self.say = options, folder, say
+        self.tools = bounds.compile_tools(folder)
+        self.numbers = {}
+        self.files = max(PER_STEP, int(50_000 * options.scale))
+        self.size = 120 * bounds.KIB
+        self._places = 0
+
+    def note(self, figure, system, *values):
+        self.numbers.setdefault(figure, {}).setdefault(system, []).extend(round(value, 3) for value in values)
+        shown = [f"{value:.4g}" for value in values[:6]]
+        self.say(f"  {figure:34} {system:12} {' '.join(shown)}{' …' if len(values) > 6 else ''}")
+
+    def place(self):
+        """New empty folders for a source, a target, and what a system remembers."""
+        self._places += 1
+        made = [f"{self.folder}/{side}{self._places}" for side in ("source", "target", "state")]
+        for one in made:
+            os.makedirs(one)
+        return made
+
+    def remove(self, *folders):
+        subprocess.run(["rm", "-rf", *folders], check=False)
+
+    @contextlib.contextmanager
+    def running(self, kind, files=0, size=0, source=None):
+        """A system at work over a tree; its own target."""
+        own, target, state = self.place()
+        if source is None:
+            source = own
+            bounds.plant(source, files, size)
+        system = kind(source, target, state)
+        try:
+            begin = time.monotonic()
+            system.start()
+            bounds.sync(target)
+            system.initial_ms = (time.monotonic() - begin) * 1e3
+            yield system
+        finally:
+            system.stop()
+            self.remove(own, target, state)
+
+    # --- whole trees ---
+    def tree(self, kinds):
+        """Initial copy, unchanged compare, 500 changed while away, idle: one tree for all."""
+        source, unused, _ = self.place()
+        self.remove(unused)
+        self.say(f"tree of {self.files} files of {self.size // bounds.KIB} KiB")
+        bounds.plant(source, self.files, self.size)
+        for _ in range(self.options.rounds):
+            _, target, _ = self.place()
+            self.note("initial copy, ms", "tar | tar", bounds.tar_ms(source, target))
+            self.note("compare, nothing changed, ms", "raw walk", bounds.walk_ms(self.tools, source, target))
+            self.remove(target)
+        for kind in kinds:
+            for _ in range(self.options.rounds - 1):
+                with self.running(kind, source=source) as system:
+                    self.note("initial copy, ms", kind.name, system.initial_ms)
+            with self.running(kind, source=source) as system:
+                self.note("initial copy, ms", kind.name, system.initial_ms)
+                self.compare(system)
+                self.changed_while_away(system)
+                if kind.follows:
+                    self.idle(system)
+        self.remove(source)
+
+    def compare(self, system):
+        system.catch_up()  # the first one may have to look at what was too young to be believed
+        for _ in range(self.options.rounds):
+            begin = time.monotonic()
+            system.catch_up()
+            self.note("compare, nothing changed, ms", system.name, (time.monotonic() - begin) * 1e3)
+
+    def changed_while_away(self, system):
+        dice = random.Random(7)
+        changed = max(5, self.files // 100)
+        for turn in range(self.options.rounds):
+            system.lose_connection()
+            for number in dice.sample(range(self.files), changed):
+                write_at(bounds.file_name(system.source, number), turn * 8192, dice.randbytes(4096))
+            begin = time.monotonic()
+            system.catch_up()
+            self.note(f"{changed} changed while away, ms", system.name, (time.monotonic() - begin) * 1e3)
+
+    def idle(self, system):
+        time.sleep(2)
+        before = {role: systems.processor_seconds(pid) for role, pid in system.processes().items()}
+        time.sleep(self.options.idle_seconds)
+        for role, pid in system.processes().items():
+            used = systems.processor_seconds(pid) - before[role]
+            self.note(f"idle, {role}: % of a processor", system.name, used / self.options.idle_seconds * 100)
+
+    def million(self, kinds):
+        """Very many small files: time of an unchanged compare, and peak memory of each process."""
+        count = int(1_000_000 * self.options.million_scale)
+        source, unused, _ = self.place()
+        self.remove(unused)
+        self.say(f"tree of {count} files of 100 bytes")
+        bounds.plant(source, count, 100)
+        for kind in kinds:
+            if kind is systems.Lsyncd:
+                continue
+            with self.running(kind, source=source) as system:
+                system.catch_up()
+                for role, pid in system.processes().items():
+                    systems.reset_peak(pid)
+                for _ in range(self.options.rounds):
+                    begin = time.monotonic()
+                    system.catch_up()
+                    self.note(f"{count} small files, unchanged, s", kind.name, time.monotonic() - begin)
+                for role, pid in system.processes().items():
+                    self.note(f"{count} small files, {role}: peak MB", kind.name, systems.peak_kilobytes(pid) / 1e3)
+                if kind is kinds[0]:
+                    for _ in range(self.options.rounds):
+                        self.note(f"{count} small files, unchanged, s", "raw walk",
+                                  bounds.walk_ms(self.tools, source, system.target) / 1e3)
+        self.remove(source)
+
+    # --- single changes ---
+    def large_file(self, kinds):
+        """4 KiB changed in a large file."""
+        size = int((1 << 30) * self.options.large_scale)
+        for kind in kinds:
+            source, unused, _ = self.place()
+            self.remove(unused)
+            with open(f"{source}/large", "wb") as file:
+                noise = os.urandom(1 << 24)
+                for _ in range(size >> 24):
+                    file.write(noise)
+            bounds.sync(source)
+            with self.running(kind, source=source) as system:
+                for turn in range(self.options.rounds):
+                    time.sleep(1.1)
+                    sent = system.wire_bytes()
+                    begin = time.monotonic()
+                    place, change = (turn * 977 + 13) * 65536 % size, os.urandom(4096)
+                    write_at(f"{source}/large", place, change)
+                    system.flush(lambda: read_at(f"{system.target}/large", place, 4096) == change)  # noqa: B023
+                    self.note(f"4 KiB in {size >> 20} MB, ms", kind.name, (time.monotonic() - begin) * 1e3)
+                    if sent is not None:
+                        self.note(f"4 KiB in {size >> 20} MB, KB sent", kind.name, (system.wire_bytes() - sent) / 1e3)
+            self.remove(source)
+
+    def renamed_tree(self, kinds):
+        files = max(PER_STEP, self.files // 10)
+        name = f"tree of {files} files renamed"
+        for kind in kinds:
+            source, unused, _ = self.place()
+            self.remove(unused)
+            bounds.plant(f"{source}/tree", files, 20 * bounds.KIB)
+            with self.running(kind, source=source) as system:
+                for turn in range(self.options.rounds):
+                    sent = system.wire_bytes()
+                    begin = time.monotonic()
+                    os.rename(f"{source}/tree{turn or ''}", f"{source}/tree{turn + 1}")
+                    last = bounds.file_name(f"{system.target}/tree{turn + 1}", files - 1)
+                    system.flush(lambda: os.path.exists(last))  # noqa: B023
+                    self.note(f"{name}, ms", kind.name, (time.monotonic() - begin) * 1e3)
+                    if sent is not None:
+                        self.note(f"{name}, KB sent", kind.name, (system.wire_bytes() - sent) / 1e3)
+            self.remove(source)
+
+    def rates(self, kinds):
+        """Changes at a steady rate: when each is seen on the target, and (flush, sampled) when it is durable."""
+        folders, pool = 50, 500
+        for kind in kinds:
+            if not kind.follows:
+                continue
+            with self.running(kind, files=folders * bounds.PER_FOLDER, size=4096) as system:
+                for rate in [float(one) for one in self.options.rates.split(",")]:
+                    self.rate(system, rate, folders, pool)
+
+    def rate(self, system, rate, folders, pool):
+        seconds = max(self.options.rate_seconds, 15 / rate)
+        program = subprocess.Popen(
+            [self.tools["changes"], system.source, system.target, str(folders), str(pool), str(rate), str(seconds),
+             "60", "4096"], stdout=subprocess.PIPE)
+        answer, reader = [], None
+        reader = threading.Thread(target=lambda: answer.append(program.communicate()[0]))
+        reader.start()
+        durable, number = [], 0
+        while system.name == "clusterd" and reader.is_alive():
+            number += 1
+            with open(f"{system.source}/d0/sampled{number % 10}", "wb") as file:
+                file.write(b"%d" % number * 500)
+            begin = time.monotonic()
+            system.flush()
+            durable.append((time.monotonic() - begin) * 1e3)
+            time.sleep(0.05)
+        reader.join()
+        result = json.loads(answer[0])
+        seen = [one / 1e3 for one in result["us"] if one >= 0]
+        name = f"{rate:g}/s"
+        self.numbers.setdefault("raw: ms until seen", {})[f"{system.name} {name}"] = seen
+        if seen:
+            self.note(f"{name}: change until seen, p50, ms", system.name, statistics.median(seen))
+            self.note(f"{name}: change until seen, p99, ms", system.name, percentile(seen, 99))
+        if durable:
+            self.note(f"{name}: change until durable, p50, ms", system.name, statistics.median(durable))
+            self.note(f"{name}: change until durable, p99, ms", system.name, percentile(durable, 99))
+        self.note(f"{name}: behind after the last, ms", system.name, result["backlog_ms"])
+        self.note(f"{name}: never seen", system.name, len(result["us"]) - len(seen))
+        self.note(f"{name}: writer late at most, ms", system.name, result["late_us"] / 1e3)
+
+    # --- writers ---
+    def writers(self, kinds):
+        """How much slower do programs write while they are followed: in turns with and without."""
+        work = {"storm of tiny files, s": self.storm, "fio, random 4 KiB with fsync, s": self.fio}
+        if os.path.exists(PGBENCH):
+            work["pgbench, transactions a second"] = self.pgbench
+        else:
+            self.say("bench/mirror: pgbench is not installed (apt-get install postgresql-15): left out")
+        for name, function in work.items():
+            for _ in range(self.options.rounds):
+                source, unused, state = self.place()
+                self.note(name, "nobody", function(source))
+                self.remove(source, unused, state)
+                for kind in kinds:
+                    if not kind.follows:
+                        continue
+                    with self.running(kind) as system:
+                        self.note(name, kind.name, function(system.source))
+                        system.flush()
+
+    @staticmethod
+    def storm(root):
+        begin = time.monotonic()
+        subprocess.run(["/usr/bin/python3", "-c", STORM, root], check=True)
+        return time.monotonic() - begin
+
+    def fio(self, root):
+        """On a warm file, that the first pass is not the making of it."""
+        done = subprocess.run(["fio", "--name=w", f"--filename={root}/fio", "--size=64M", "--rw=randwrite", "--bs=4k",
+                               "--fsync=8", "--io_size=24M", "--randseed=7", "--output-format=json"], check=True,
+                              capture_output=True)
+        return json.loads(done.stdout)["jobs"][0]["write"]["runtime"] / 1e3
+
+    def pgbench(self, root):
+        with Postgres(f"{root}/postgres") as database:
+            return database.transactions_a_second(self.options.pgbench_seconds)
+
+
+PER_STEP = 500
+STORM = """
+import os, sys
+root = sys.argv[1]
+for folder in range(100):
+    os.mkdir(f"{root}/s{folder}")
+    for file in range(200):
+        with open(f"{root}/s{folder}/{file}", "wb", buffering=0) as one:
+            one.write(b"tiny file\\n" * 10)
+"""
+PGBENCH = "/usr/lib/postgresql/15/bin/pgbench"
+
+
+def write_at(path, place, contents):
+    with open(path, "r+b") as file:
+        file.seek(place)
+        file.write(contents)
+
+
+def read_at(path, place, count):
+    with open(path, "rb") as file:
+        file.seek(place)
+        return file.read(count)
+
+
+def percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+class Postgres:
+    """A server of its own in one folder, run by the user postgres, on a socket in /tmp alone."""
+
+    def __init__(self, folder):
+        self.folder, self.bin = folder, os.path.dirname(PGBENCH)
+        self.sockets = f"/tmp/clusterd-pg-{os.getpid()}"
+
+    def _run(self, *arguments):
+        return subprocess.run(["runuser", "-u", "postgres", "--", *arguments], check=True, capture_output=True,
+                              text=True, cwd="/tmp").stdout
+
+    def __enter__(self):
+        for one in (self.folder, self.sockets):
+            os.makedirs(one, mode=0o700, exist_ok=True)
+            subprocess.run(["chown", "postgres", one], check=True)
+        path = self.folder
+        while path != "/":  # the user postgres has to come through
+            path = os.path.dirname(path)
+            os.chmod(path, os.stat(path).st_mode | 0o011)
+        self._run(f"{self.bin}/initdb", "-D", self.folder, "-A", "trust")
+        self.start()
+        self._run(PGBENCH, "-h", self.sockets, "-i", "-s", "5", "-q", "postgres")
+        return self
+
+    def start(self):
+        self._run(f"{self.bin}/pg_ctl", "-D", self.folder, "-w", "-l", f"{self.sockets}/log", "-o",
+                  f"-c listen_addresses='' -k {self.sockets}", "start")
+
+    def stop(self):
+        self._run(f"{self.bin}/pg_ctl", "-D", self.folder, "-m", "fast", "-w", "stop")
+
+    def transactions_a_second(self, seconds):
+        out = self._run(PGBENCH, "-h", self.sockets, "-c", "2", "-T", str(seconds), "postgres")
+        return next(float(line.split()[2]) for line in out.splitlines() if line.startswith("tps ="))
+
+    def __exit__(self, *_):
+        self.stop()
+        subprocess.run(["rm", "-rf", self.sockets], check=False)

@@ -1,0 +1,438 @@
+// Following: flushes, and what is done with marks and renames. The other half of session.hpp.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "linux/mirror/live/record.hpp"
+#include "linux/mirror/live/session.hpp"
+#include "mirror/escape.hpp"
+
+namespace clusterd::live {
+
+namespace ml = mirror::live;
+
+namespace {
+
+constexpr size_t kAtOnce = 2000;         // marks between two looks at what has come in
+constexpr size_t kMaxInFlight = 50'000;  // operations
+constexpr size_t kMaxExpected = 100'000;
+constexpr auto kSettleEvery = std::chrono::milliseconds(50);
+constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
+
+}  // namespace
+
+// Taken at one moment: marks have the names that they have after these renames.
+struct Session::Due {
+  std::vector<ml::DirtyRename> renames;
+  std::vector<std::vector<std::string>> above;  // of each rename: folders that have to be made first
+  std::vector<std::pair<std::string, ml::DirtyName>> marks;
+  ml::DirtySet::Orphans orphans;
+  uint64_t heard = 0;  // so many renames
+};
+
+// Writers may go on: neither what they change meanwhile is waited for, nor what of it is on its way.
+Result<void> Session::flush() {
+  if (place_.follower) place_.follower->drain();
+  const Instant begun = now_instant();
+  {
+    const std::lock_guard lock(place_.shared.mutex);
+    place_.shared.dirty.hasten(begun);
+  }
+  flushing_ = begun;
+  sender_.rest_no_more();
+  Result<void> done;
+  bool all_sent = false;
+  uint64_t last = 0;  // the last operation that counts
+  while (true) {
+    done = work();
+    if (!done) break;
+    std::optional<Instant> oldest, due;
+    {
+      const std::lock_guard lock(place_.shared.mutex);
+      oldest = place_.shared.dirty.oldest();
+      due = place_.shared.dirty.next_due();
+    }
+    if (oldest && *oldest <= begun) {
+      all_sent = false;
+    } else if (!std::exchange(all_sent, true)) {
+      last = sender_.last_number();
+    }
+    if (all_sent && sender_.through(last)) break;
+    const Instant now = now_instant();
+    Instant deadline = now + std::chrono::seconds(1);
+    if (!all_sent && due) deadline = std::max(std::min(deadline, *due), now + std::chrono::milliseconds(1));
+    done = wait_for(deadline);
+    if (!done) break;
+  }
+  flushing_.reset();
+  return done;
+}
+
+Result<void> Session::follow(Instant until, const std::function<void()>& progress) {
+  Instant said = now_instant();
+  while (true) {
+    if (auto ok = work(); !ok) return ok;
+    settle();
+    if (now_instant() - said >= std::chrono::seconds(1)) {
+      said = now_instant();
+      progress();
+    }
+    if (now_instant() >= until) return {};
+    Instant deadline = std::min(until, now_instant() + std::chrono::seconds(1));
+    {
+      const std::lock_guard lock(place_.shared.mutex);
+      if (!place_.shared.orders.empty()) return {};
+      if (auto due = place_.shared.dirty.next_due()) deadline = std::min(deadline, *due);
+    }
+    if (!place_.store.settled()) deadline = std::min(deadline, now_instant() + kSettleEvery);
+    if (auto ok = wait_for(deadline); !ok) return ok;
+  }
+}
+
+// One round: what has come in, what is due, and the compares that it asks for.
+Result<void> Session::work() {
+  if (auto ok = take_inbox(); !ok) return ok;
+  {
+    const std::lock_guard lock(place_.shared.mutex);
+    if (place_.shared.lost) return tl::unexpected(*place_.shared.lost);
+  }
+  if (sender_.in_flight() > kMaxInFlight) {
+    if (auto ok = wait([this] { return sender_.in_flight() < kMaxInFlight / 2; }); !ok) return ok;
+  }
+  std::vector<std::string> scopes;
+  // What was sent before then does not lie below any rename that is still to be heard of.
+  const auto delivered =
+      place_.follower ? place_.follower->delivered() : std::chrono::steady_clock::time_point::max();
+  Due due;
+  {
+    const std::lock_guard lock(place_.shared.mutex);
+    due = take_due();
+  }
+  auto done = perform_renames(due);
+  mark_orphans(std::move(due.orphans));
+  if (!done) {
+    give_back(due.marks);
+    return done;
+  }
+  sender_.forget_sent(delivered);
+  if (done = perform_marks(due, scopes); !done) return done;
+  done = out_.flush();
+  if (done && !scopes.empty()) done = compare(scopes, nullptr, confirmed_);
+  if (!done) {
+    for (const std::string& scope : scopes)
+      mark(scope, kAll | ml::kSubtree, std::chrono::milliseconds(0), false);
+  }
+  return done;
+}
+
+// With the lock of what is shared.
+Session::Due Session::take_due() {
+  Due due;
+  ml::DirtySet& dirty = place_.shared.dirty;
+  if (place_.shared.exact) {
+    due.renames = dirty.take_renames();
+    for (const auto& rename : due.renames) due.above.push_back(dirty.created_above(rename.to));
+  }
+  due.heard = dirty.heard();
+  due.orphans = dirty.take_orphans();
+  due.marks = dirty.take(now_instant(), kAtOnce, flushing_.value_or(Instant::max()));
+  return due;
+}
+
+Result<void> Session::perform_renames(Due& due) {
+  std::set<std::string> finished;
+  std::vector<std::string> doubtful;  // names that the target may have something else at
+  const auto touches = [&](const std::string& path) {
+    return std::any_of(doubtful.begin(), doubtful.end(), [&](const std::string& d) {
+      return ml::is_within(path, d) || ml::is_within(d, path);
+    });
+  };
+  Result<bool> done;
+  for (size_t i = 0; i < due.renames.size(); ++i) {
+    const ml::DirtyRename& rename = due.renames[i];
+    // When the connection breaks, none of those that are left is performed.
+    const bool doubted = !done || touches(rename.from) || touches(rename.to);
+    if (!doubted) done = perform_rename(due, i, finished);
+    told(rename.number);
+    if (!doubted && done && *done) continue;
+    // Whatever the target has there is looked at by name.
+    for (const std::string& path : {rename.from, rename.to}) {
+      mark(path, kAll | ml::kSubtree, std::chrono::milliseconds(0), true);
+      doubtful.push_back(path);
+    }
+  }
+  told(due.heard);
+  if (!done) return tl::unexpected(done.error());
+  return {};
+}
+
+// The contents of a renamed file that are still to be sent, or were being sent when the rename was heard of
+// and were not at rest (that mark is younger than the rename), go to the old name first. False: it is not
+// there any more.
+Result<bool> Session::send_unfinished(Due& due, size_t which, std::set<std::string>& finished) {
+  const ml::DirtyRename& rename = due.renames[which];
+  std::string now = rename.to;
+  for (size_t i = which + 1; i < due.renames.size(); ++i) {
+    if (auto there = ml::moved(now, due.renames[i].from, due.renames[i].to)) now = std::move(*there);
+  }
+  bool unfinished = rename.unfinished;
+  // Marks are taken in the order of their paths.
+  const auto it = std::ranges::lower_bound(due.marks, now, ml::PathOrder{},
+                                           [](const auto& mark) -> const std::string& { return mark.first; });
+  if (it != due.marks.end() && it->first == now && (it->second.marks & ml::kContents) != 0) {
+    unfinished = true;
+    it->second.marks &= static_cast<uint8_t>(~ml::kContents);
+  }
+  {
+    const std::lock_guard lock(place_.shared.mutex);
+    unfinished = unfinished || place_.shared.dirty.wants_contents(now);
+    if (!unfinished || !finished.insert(now).second) return true;
+    place_.shared.dirty.finished(now);
+  }
+  if (object_at(place_.anchors, now) != rename.object) return false;
+  auto sent = sender_.contents(now, rename.from);
+  if (!sent) return tl::unexpected(sent.error());
+  return *sent != Sender::Found::kGone;
+}
+
+// False: what the target has at the old name need not be what was renamed.
+Result<bool> Session::perform_rename(Due& due, size_t which, std::set<std::string>& finished) {
+  const ml::DirtyRename& rename = due.renames[which];
+  for (const auto& [path, object] : sender_.sent_lately(rename.from)) {
+    if (path == rename.from && object != rename.object) return false;
+  }
+  for (const std::string& folder : due.above[which]) {
+    if (auto ok = sender_.send(folder, ml::kAttributes); !ok) return tl::unexpected(ok.error());
+  }
+  if (!rename.directory) {
+    auto ready = send_unfinished(due, which, finished);
+    if (!ready || !*ready) return ready;
+  }
+  const auto again = to_look_at_again(rename);
+  if (auto ok = sender_.rename(rename.from, rename.to, rename.object); !ok) return tl::unexpected(ok.error());
+  told(rename.number);
+  for (const std::string& path : again) mark(path, kAll | ml::kSubtree, std::chrono::milliseconds(0), true);
+  if (expected_.size() > kMaxExpected) {
+    expected_.clear();
+    mark_all();
+  }
+  std::vector<std::pair<std::string, std::string>> carried;
+  for (auto it = expected_.lower_bound(rename.from);
+       it != expected_.end() && ml::is_within(it->first, rename.from);) {
+    if (it->first != rename.from)
+      carried.emplace_back(*ml::moved(it->first, rename.from, rename.to), it->second);
+    it = expected_.erase(it);
+  }
+  for (auto& [path, object] : carried) expected_[path] = std::move(object);
+  expected_[rename.from] = "";
+  expected_[rename.to] = rename.object;
+  return true;
+}
+
+// A file that was changed by a name that is gone may have other names.
+void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
+  bool seek = orphans.too_many && !place_.links.empty();
+  for (const auto& [object, name] : orphans.objects) {
+    const auto found = find_object(place_.anchors, object);
+    if (!found || found->status.type == 'd') continue;
+    const auto names = place_.links.names(place_.anchors, found->status);
+    for (const std::string& path : names) mark(path, name.marks & kAll, name.since, now_instant());
+    if (!names.empty()) continue;
+    if (found->path.empty()) {
+      // Not even one of its names is known: there may be one all the same.
+      seek = seek || (found->status.links > 1 && (name.marks & ml::kName) != 0);
+      continue;
+    }
+    // This one is as it is now: it may be what a rename has led to that is not heard of yet, or just now.
+    mark(found->path, name.marks & kAll, name.since, now_instant());
+    const std::lock_guard lock(place_.shared.mutex);
+    place_.shared.dirty.mark(found->path, name.marks & kAll, name.since, now_instant());
+  }
+  if (seek) mark_all();
+}
+
+void Session::mark_all() {
+  for (const std::string& root : place_.anchors.roots())
+    mark(root, ml::kAttributes | ml::kSubtree, std::chrono::milliseconds(0), true);
+}
+
+// What was sent below either name before the rename was known may have gone to the wrong one of them: the
+// names that it has after the rename.
+std::vector<std::string> Session::to_look_at_again(const ml::DirtyRename& rename) const {
+  std::vector<std::string> again;
+  for (const auto& [path, object] : sender_.sent_lately(rename.from)) {
+    if (path == rename.from) continue;
+    std::string now = *ml::moved(path, rename.from, rename.to);
+    if (object_at(place_.anchors, now) != object) again.push_back(std::move(now));
+  }
+  for (const auto& [path, object] : sender_.sent_lately(rename.to)) {
+    if (path != rename.to) again.push_back(path);
+  }
+  return again;
+}
+
+// The connection is broken: what was taken and not sent waits for the next one.
+template <class Marks>
+void Session::give_back(const Marks& marks) {
+  for (auto [path, name] : marks) {
+    name.marks |= kAll;
+    put_back(path, name, now_instant());
+  }
+}
+
+Result<void> Session::perform_marks(const Due& taken, std::vector<std::string>& scopes) {
+  const auto& due = taken.marks;
+  if (due.empty()) return {};
+  auto done = check_roots();
+  if (done) done = find_names(due);
+  missing_ = false;
+  Waiting waiting(due.begin(), due.end());
+  waiting_ = &waiting;
+  while (done && !waiting.empty()) {
+    auto next = std::move(waiting.front());
+    waiting.pop_front();
+    sender_.since = next.second.since;
+    done = perform_mark(next.first, next.second, scopes);
+    if (!done) waiting.push_front(std::move(next));  // it may have been sent in part
+  }
+  waiting_ = nullptr;
+  sender_.since = kFirst;
+  if (!done) {
+    give_back(waiting);
+    for (const std::string& scope : scopes) mark(scope, ml::kSubtree, std::chrono::milliseconds(0), false);
+    return done;
+  }
+  // Had they been renamed, that is known now.
+  if (missing_ && place_.follower) place_.follower->drain();
+  return {};
+}
+
+// A new name may be another one of a file that had a single name so far, and of which nobody took note: it is
+// sought in the whole tree, once for all names of this round.
+Result<void> Session::find_names(const std::vector<std::pair<std::string, ml::DirtyName>>& due) {
+  bool seek = false;
+  std::set<std::string> fresh;
+  for (const auto& [path, name] : due) {
+    if (name.created) fresh.insert(path);
+    if ((name.marks & ml::kName) == 0) continue;
+    auto status = look(place_.anchors, path);
+    if (!status || status->type == 'd' || status->links < 2) continue;
+    place_.links.note(*status, path, false);
+    if (place_.links.names(place_.anchors, *status).size() >= status->links) continue;
+    // Not by its inode's number: that comes again.
+    int64_t& sought = sought_[object_at(place_.anchors, path)];
+    seek = seek || sought != status->ctime_ns;
+    sought = status->ctime_ns;
+  }
+  if (!seek) return {};
+  if (sought_.size() > kAtOnce * 10) sought_.clear();
+  TreeWalk walk(place_.anchors, root_paths(place_.mirror), place_.mirror.exclude);
+  while (true) {
+    auto step = walk.next();
+    if (!step) return {};  // not found: the file is sent
+    if (step->kind == TreeWalk::Step::Kind::kEnd) return {};
+    if (step->kind != TreeWalk::Step::Kind::kEntry || step->status.links < 2) continue;
+    const std::string path(step->path);
+    bool known = !fresh.contains(path);
+    if (known) {
+      const std::lock_guard lock(place_.shared.mutex);
+      known = !place_.shared.dirty.is_created(path);
+    }
+    place_.links.note(step->status, path, known);
+  }
+}
+
+Result<void> Session::perform_mark(const std::string& path, ml::DirtyName name,
+                                   std::vector<std::string>& scopes) {
+  if (const auto rest = sender_.resting_until(path);
+      rest && !flushing_ && (name.marks & ml::kContents) != 0) {
+    put_back(path, name,
+             now_instant() + std::chrono::duration_cast<Duration>(*rest - std::chrono::steady_clock::now()));
+    return {};
+  }
+  if (const auto it = expected_.find(path); it != expected_.end()) {
+    const std::string object = object_at(place_.anchors, path);
+    if (!object.empty() && object != it->second && !name.created) name.marks |= ml::kContents | ml::kSubtree;
+    expected_.erase(it);
+  }
+  if (!name.object.empty() && object_at(place_.anchors, path) != name.object) {
+    ml::DirtySet::Orphans orphans;
+    orphans.objects.emplace(name.object, name);
+    mark_orphans(std::move(orphans));
+    name.object.clear();
+  }
+  if (name.created) {
+    // A second name of a file that the target has is no new file.
+    auto status = look(place_.anchors, path);
+    if (status && status->type == 'f' && place_.links.other(place_.anchors, *status, path).empty())
+      name.marks |= ml::kContents;
+  }
+  if ((name.marks & (ml::kName | ml::kAttributes | ml::kContents)) == 0) name.marks |= ml::kAttributes;
+  auto found = sender_.send(path, name.marks);
+  if (!found) return tl::unexpected(found.error());
+  if (*found == Sender::Found::kDirectory && (name.marks & ml::kSubtree) != 0) scopes.push_back(path);
+  if (*found != Sender::Found::kGone) return {};
+  if (place_.anchors.is_root(path)) {
+    return fail(Code::kConfig, fmt::format("{} does not exist", mirror::escape(path)));
+  }
+  const bool certain = (name.deleted && (name.marks & ml::kName) != 0) || name.missing;
+  if (!certain && place_.follower) {
+    // Perhaps it was renamed: that hint comes in a moment, takes these marks along, and spares the contents.
+    missing_ = true;
+    name.missing = true;
+    name.marks |= ml::kName;
+    put_back(path, name, now_instant());
+    return {};
+  }
+  return place_.mirror.remove ? sender_.remove(path) : Result<void>();
+}
+
+// Between two parts of a large file: what is small and due goes first, unless it could concern that file's
+// name.
+Result<void> Session::between() {
+  if (auto ok = take_inbox(); !ok) return ok;
+  if (between_ || compare_) return {};
+  Due due;
+  {
+    const std::lock_guard lock(place_.shared.mutex);
+    ml::DirtySet& dirty = place_.shared.dirty;
+    const auto next = dirty.next_due();
+    if (!place_.shared.exact || dirty.heard() != told_ || !next || *next > now_instant()) return {};
+    // In the order of their paths, and each with all that is known of it by now.
+    for (auto& [path, name] : waiting_ ? std::exchange(*waiting_, {}) : Waiting{})
+      dirty.put_back(path, name, now_instant());
+    due = take_due();
+  }
+  between_ = true;
+  const Instant since = sender_.since;
+  std::vector<std::string> scopes;
+  mark_orphans(std::move(due.orphans));
+  auto done = perform_marks(due, scopes);
+  between_ = false;
+  sender_.since = since;
+  for (const std::string& scope : scopes) mark(scope, ml::kSubtree, std::chrono::milliseconds(0), true);
+  return done ? out_.flush() : done;
+}
+
+void Session::settle() {
+  const Instant now = now_instant();
+  if (now - settled_at_ < kSettleEvery) return;
+  settled_at_ = now;
+  if (!place_.store.settled()) {
+    // Whatever was written since is known when this returns.
+    if (place_.follower) place_.follower->drain();
+    place_.store.settle([this](const std::string& path) -> std::optional<Status> {
+      {
+        const std::lock_guard lock(place_.shared.mutex);
+        if (place_.shared.dirty.holds(path)) return std::nullopt;
+      }
+      if (sender_.in_flight(path)) return std::nullopt;
+      auto status = look(place_.anchors, path);
+      return status ? std::optional(*status) : std::nullopt;
+    });
+  }
+  place_.store.flush();
+  if (place_.store.wants_fold()) (void)place_.store.fold(std::nullopt);
+}
+
+}  // namespace clusterd::live

@@ -1,0 +1,241 @@
+// Contents, before they have a name: the first half of apply.hpp.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "linux/mirror/live/apply.hpp"
+#include "mirror/live/delta.hpp"
+
+namespace clusterd::live {
+
+namespace ml = mirror::live;
+
+namespace {
+
+constexpr uint64_t kWriteBehind = 16 * 1024 * 1024;
+
+Outcome<void> write_at(int file, uint64_t offset, std::span<const uint8_t> content) {
+  while (!content.empty()) {
+    const ssize_t n = ::pwrite(file, content.data(), content.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return failure("cannot write", "the new version");
+    content = content.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+}  // namespace
+
+Outcome<Fd> Applier::nameless(const std::string& path) {
+  const int folder = anchors_.file_system(path);
+  if (folder < 0) {
+    errno = EXDEV;
+    return failure("outside of the mirror:", path);
+  }
+  Fd file(::openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!file.valid()) return failure("cannot create a file for", path);
+  return file;
+}
+
+bool Applier::stage(const ml::SourceFrame& frame) {
+  const auto add = [&](const auto& operation) {
+    batch_.push_back({operation.number, operation});
+    return true;
+  };
+  if (const auto* file = std::get_if<ml::WholeFile>(&frame)) {
+    Staged staged{file->path, file->status, file->traits, Fd(), std::nullopt};
+    auto made = nameless(file->path);
+    Outcome<void> done = made ? Outcome<void>() : tl::unexpected(made.error());
+    if (made) {
+      staged.file = std::move(*made);
+      done = write_at(staged.file.get(), 0, file->content);
+    }
+    if (done) done = give_attributes(staged.file.get(), staged.status, staged.traits);
+    if (!done) staged.failed = done.error();
+    staged_bytes_ += file->content.size();
+    batch_.push_back({file->number, std::move(staged)});
+    return true;
+  }
+  if (const auto* part = std::get_if<ml::FileBegin>(&frame)) return begin(*part), true;
+  if (const auto* part = std::get_if<ml::FileData>(&frame)) return write(part->offset, part->content), true;
+  if (const auto* part = std::get_if<ml::FileCopy>(&frame)) return copy(*part), true;
+  if (const auto* part = std::get_if<ml::FileEnd>(&frame)) return end(*part), true;
+  if (const auto* x = std::get_if<ml::Make>(&frame)) return add(*x);
+  if (const auto* x = std::get_if<ml::Check>(&frame)) return add(*x);
+  if (const auto* x = std::get_if<ml::Rename>(&frame)) return add(*x);
+  if (const auto* x = std::get_if<ml::Link>(&frame)) return add(*x);
+  if (const auto* x = std::get_if<ml::Remove>(&frame)) return add(*x);
+  return false;
+}
+
+void Applier::begin(const ml::FileBegin& frame) {
+  large_.emplace();
+  Large& large = *large_;
+  large.file.path = frame.path;
+  large.file.status = frame.status;
+  large.file.traits = frame.traits;
+  auto made = nameless(frame.path);
+  if (!made) {
+    large.file.failed = made.error();
+    return;
+  }
+  large.file.file = std::move(*made);
+  if (frame.base == ml::FileBegin::Base::kNone) return;
+  auto base = anchors_.open_at(frame.path, O_RDONLY | O_NONBLOCK);
+  if (!base) {
+    large.file.failed = Failure{ESTALE, "the old version is not there"};
+    return;
+  }
+  auto status = look(base->get(), "");
+  const auto known = status ? bases_.find({status->device, status->inode}) : bases_.end();
+  // Only what the source knows exactly can be built upon.
+  const bool meant = known != bases_.end() && (frame.base == ml::FileBegin::Base::kSigned
+                                                   ? known->second.signed_at == status->ctime_ns
+                                                   : known->second.made_at == status->ctime_ns &&
+                                                         known->second.number == frame.base_number);
+  if (!meant || status->type != 'f') {
+    large.file.failed = Failure{ESTALE, "the old version is not what was agreed on"};
+    return;
+  }
+  large.base = std::move(*base);
+  large.base_status = *status;
+  large.cloned = ::ioctl(large.file.file.get(), FICLONE, large.base.get()) == 0;
+}
+
+Outcome<void> Applier::put(Large& large, uint64_t offset, std::span<const uint8_t> content) {
+  if (offset < large.covered || offset + content.size() > large.file.status.size) {
+    errno = EPROTO;
+    return failure("parts out of order:", large.file.path);
+  }
+  const int file = large.file.file.get();
+  if (large.cloned && offset > large.covered) {
+    (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(large.covered),
+                      static_cast<off_t>(offset - large.covered));
+  }
+  if (auto done = write_at(file, offset, content); !done) return done;
+  large.covered = offset + content.size();
+  large.unsynced += content.size();
+  if (large.unsynced > kWriteBehind) {  // the disk begins early, and the batch's sync is short
+    (void)::sync_file_range(file, static_cast<off_t>(large.covered - large.unsynced),
+                            static_cast<off_t>(large.unsynced), SYNC_FILE_RANGE_WRITE);
+    large.unsynced = 0;
+  }
+  return {};
+}
+
+Outcome<void> Applier::put(Large& large, const ml::FileCopy& frame) {
+  const bool fits = frame.to >= large.covered && frame.length <= ml::kMaxFileSize &&
+                    frame.to + frame.length <= large.file.status.size &&
+                    frame.from + frame.length <= large.base_status.size && large.base.valid();
+  if (!fits) {
+    errno = EPROTO;
+    return failure("parts out of order:", large.file.path);
+  }
+  const int file = large.file.file.get();
+  if (large.cloned && frame.to > large.covered) {
+    (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(large.covered),
+                      static_cast<off_t>(frame.to - large.covered));
+  }
+  large.covered = frame.to + frame.length;
+  if (large.cloned && frame.from == frame.to) return {};
+  auto from = static_cast<off_t>(frame.from), to = static_cast<off_t>(frame.to);
+  for (uint64_t left = frame.length; left > 0;) {
+    const ssize_t n = ::copy_file_range(large.base.get(), &from, file, &to,
+                                        static_cast<size_t>(std::min<uint64_t>(left, 64U << 20U)), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return failure("cannot copy from the old version of", large.file.path);
+    left -= static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+void Applier::write(uint64_t offset, std::span<const uint8_t> content) {
+  if (!large_ || large_->file.failed) return;
+  if (auto done = put(*large_, offset, content); !done) large_->file.failed = done.error();
+}
+
+void Applier::copy(const ml::FileCopy& frame) {
+  if (!large_ || large_->file.failed) return;
+  if (auto done = put(*large_, frame); !done) large_->file.failed = done.error();
+}
+
+Outcome<void> Applier::finish(Large& large) {
+  const int file = large.file.file.get();
+  // Anything behind the last part is a hole; and a clone may have been longer.
+  if (large.cloned && large.covered < large.base_status.size &&
+      ::ftruncate(file, static_cast<off_t>(large.covered)) != 0)
+    return failure("cannot write", large.file.path);
+  if (::ftruncate(file, static_cast<off_t>(large.file.status.size)) != 0) {
+    return failure("cannot write", large.file.path);
+  }
+  if (large.base.valid()) {
+    auto now = look(large.base.get(), "");
+    if (!now || now->ctime_ns != large.base_status.ctime_ns) {
+      errno = ESTALE;
+      return failure("the old version has changed:", large.file.path);
+    }
+  }
+  return give_attributes(file, large.file.status, large.file.traits);
+}
+
+void Applier::end(const ml::FileEnd& frame) {
+  if (!large_) {
+    batch_.push_back({frame.number, Nothing{}});
+    return;
+  }
+  Large large = std::move(*large_);
+  large_.reset();
+  if (!frame.complete) {
+    unfinished_.insert(large.file.path);
+    batch_.push_back({frame.number, Nothing{}});
+    return;
+  }
+  if (!large.file.failed) {
+    if (auto done = finish(large); !done) large.file.failed = done.error();
+  }
+  batch_.push_back({frame.number, std::move(large.file)});
+}
+
+Outcome<ml::Signature> Applier::signature(const std::string& path,
+                                          const std::function<void(ml::Signature)>& part) {
+  ml::Signature end;
+  end.path = path;
+  auto file = anchors_.open_at(path, O_RDONLY | O_NONBLOCK);
+  if (!file) return end;
+  auto status = look(file->get(), "");
+  if (!status || status->type != 'f' || status->size == 0) return end;
+  auto sums = ml::sum_blocks(
+      status->size, seed_, [&](uint64_t at, std::span<uint8_t> into) -> clusterd::Result<void> {
+        while (!into.empty()) {
+          const ssize_t n = ::pread(file->get(), into.data(), into.size(), static_cast<off_t>(at));
+          if (n < 0 && errno == EINTR) continue;
+          if (n <= 0) return fail(Code::kRetry, "it has become shorter");
+          into = into.subspan(static_cast<size_t>(n));
+          at += static_cast<uint64_t>(n);
+        }
+        return {};
+      });
+  auto after = look(file->get(), "");
+  if (!sums || !after || after->ctime_ns != status->ctime_ns) return end;
+  bases_[{status->device, status->inode}].signed_at = status->ctime_ns;
+  end.size = sums->size;
+  end.block_size = sums->block_size;
+  for (size_t i = 0; i < sums->blocks.size(); i += ml::kMaxBlocks) {
+    ml::Signature piece = end;
+    const size_t n = std::min(ml::kMaxBlocks, sums->blocks.size() - i);
+    piece.blocks.assign(sums->blocks.begin() + static_cast<ptrdiff_t>(i),
+                        sums->blocks.begin() + static_cast<ptrdiff_t>(i + n));
+    piece.last = i + n == sums->blocks.size();
+    if (piece.last) return piece;
+    part(std::move(piece));
+  }
+  return end;
+}
+
+}  // namespace clusterd::live

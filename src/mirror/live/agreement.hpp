@@ -1,0 +1,56 @@
+// Changes of the agreement since its manifest was written: a log of lines, and what it makes of the manifest.
+//
+//   + ENTRY        both nodes have this entry (as write_entry writes it)
+//   - PATH         both nodes have nothing at this path, or below it
+//   > FROM TAB TO  what was agreed of FROM, and of all below it, holds for TO now; of FROM nothing
+//   ? ENTRY        on its way: the peer may have it or not (mirror/manifest.hpp, unproven)
+//
+// Whatever cannot be read ends the log: it was cut there by a crash.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "mirror/live/dirty.hpp"
+#include "mirror/manifest.hpp"
+
+namespace clusterd::mirror::live {
+
+[[nodiscard]] std::string write_agreed(const Entry& entry);
+[[nodiscard]] std::string write_sending(const Entry& entry);
+[[nodiscard]] std::string write_gone(std::string_view path);
+[[nodiscard]] std::string write_moved(std::string_view from, std::string_view to);
+
+class Overlay {
+ public:
+  // One line without its newline; false: it is none.
+  [[nodiscard]] bool take(std::string_view line);
+  // The manifest with the log applied, in tree order. Memory: the log's; the whole manifest's if it has moved
+  // something.
+  [[nodiscard]] EntryStream over(EntryStream manifest) &&;
+  [[nodiscard]] bool empty() const { return lines_ == 0; }
+  [[nodiscard]] bool moves() const { return moves_; }
+  [[nodiscard]] size_t lines() const { return lines_; }
+
+ private:
+  struct Item {
+    std::optional<Entry> entry;
+    bool only_if_absent = false;  // "?": an older record stands
+    bool cleared = false;         // nothing of the manifest's holds at this path and below it
+  };
+  struct Move {
+    std::string from, to;
+  };
+  using Items = std::map<std::string, Item, PathOrder>;
+  static void clear_below(Items& items, std::string_view path);
+  static EntryStream merge(EntryStream manifest, Items items);
+
+  Items items_;
+  // With moves the order of everything matters: the lines are kept, and played over the whole manifest.
+  std::vector<std::string> kept_;
+  bool moves_ = false;
+  size_t lines_ = 0;
+};
+
+}  // namespace clusterd::mirror::live

@@ -1,0 +1,79 @@
+// What clusterd-config is asked and answered by the other node, and the record of versions on disk.
+#include "keep/words.hpp"
+#include "targets.hpp"
+
+namespace clusterd::fuzz {
+
+namespace {
+
+void questions(const std::string& text) {
+  const auto question = versions::parsed(text);
+  if (!question) return;
+  (void)keep::what_of(*question);
+  const keep::Apply apply = keep::apply_from(*question);
+  require(apply.trial_s >= 1 && apply.trial_s <= 3600, "a trial of bounded length");
+  const auto prepare = keep::prepare_from(*question);
+  if (!prepare) return;
+  require(versions::refusal_of(prepare->files).empty(), "files that a node may be given");
+  require(versions::digest_of(prepare->files) == prepare->change.to.digest,
+          "the files are those of the version");
+  const auto said = versions::parsed(keep::asked(*prepare));
+  require(said.has_value(), "our own words are understood");
+  const auto again = keep::prepare_from(*said);
+  require(again && again->files == prepare->files && again->change.to == prepare->change.to &&
+              again->overwrite == prepare->overwrite,
+          "a question is read back as it was");
+}
+
+void answers(const std::string& text) {
+  if (const auto word = keep::word_from(text)) {
+    const auto again = keep::word_from(keep::answered(*word));
+    require(again && again->record == word->record && again->running == word->running, "a word is read back");
+  }
+  if (const auto files = keep::files_from(text)) {
+    require(versions::refusal_of(*files).empty(), "files that a node may be given");
+    const auto again = keep::files_from(keep::answered(*files));
+    require(again && *again == *files, "files are read back as they were");
+  }
+  (void)keep::done_from(text);
+}
+
+void record(const std::string& text) {
+  const auto read = versions::record_from(text);
+  if (!read) return;
+  require(read->history.size() <= versions::kMaxKept, "as many versions as are kept");
+  const auto again = versions::record_from(versions::encoded(*read));
+  require(again && *again == *read, "a record is read back as it was");
+}
+
+// What stands behind the digest: files of any names and contents, and one byte of the question changed.
+void prepared(Feed& feed) {
+  keep::Prepare prepare;
+  for (size_t left = feed.below(4); left > 0; --left) {
+    const std::string name = feed.text(feed.below(24));
+    prepare.files[name] = feed.text(feed.byte());
+  }
+  prepare.change.to.number = feed.number(4);
+  prepare.change.to.digest = versions::digest_of(prepare.files);
+  prepare.change.to.by = feed.text(8);
+  prepare.change.owner = feed.text(8);
+  prepare.change.trial_s = static_cast<int64_t>(feed.number());
+  std::string text = keep::asked(prepare);
+  const size_t at = feed.number(2) % text.size();
+  if (feed.coin()) text.at(at) = static_cast<char>(feed.byte());
+  questions(text);
+}
+
+}  // namespace
+
+void fuzz_versions(Bytes input) {
+  Feed feed(input);
+  const uint8_t choice = feed.byte();
+  if (choice % 4 == 3) return prepared(feed);
+  const std::string text(text_of(feed.rest()));
+  if (choice % 4 == 0) return questions(text);
+  if (choice % 4 == 1) return answers(text);
+  record(text);
+}
+
+}  // namespace clusterd::fuzz

@@ -1,0 +1,276 @@
+#include "tools/mirror_two.hpp"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <stdexcept>
+
+#include "linux/mirror/guard.hpp"
+#include "linux/mirror/live/target.hpp"
+
+namespace clusterd {
+namespace {
+
+void require(bool ok, const char* what) {
+  if (!ok) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
+}
+
+void send_descriptor(int control, int fd) {
+  char byte = 'c';
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = space;
+  message.msg_controllen = sizeof space;
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(head), &fd, sizeof fd);
+  require(::sendmsg(control, &message, MSG_NOSIGNAL) == 1, "sendmsg");
+}
+
+int receive_descriptor(int control) {
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = space;
+  message.msg_controllen = sizeof space;
+  if (::recvmsg(control, &message, MSG_CMSG_CLOEXEC) != 1) return -1;
+  const cmsghdr* head = CMSG_FIRSTHDR(&message);
+  if (!head) return -1;
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
+  return fd;
+}
+
+// Counts what goes over the wire, and tells when it is gone.
+class Counting : public Channel {
+ public:
+  Counting(std::unique_ptr<Channel> inner, std::atomic<uint64_t>& bytes,
+           std::function<void(Channel*)> current)
+      : inner_(std::move(inner)), bytes_(bytes), current_(std::move(current)) {
+    current_(this);
+  }
+  ~Counting() override { current_(nullptr); }
+  Result<void> send(std::span<const std::byte> message) override {
+    bytes_ += message.size() + 4;
+    if (swallows_) return {};
+    return inner_->send(message);
+  }
+  Result<void> flush() override { return inner_->flush(); }
+  Result<std::optional<std::vector<std::byte>>> receive() override {
+    auto message = inner_->receive();
+    if (message && *message) bytes_ += (*message)->size() + 4;
+    return message;
+  }
+  void close() override { inner_->close(); }
+  void swallow() { swallows_ = true; }
+
+ private:
+  std::unique_ptr<Channel> inner_;
+  std::atomic<uint64_t>& bytes_;
+  std::atomic<bool> swallows_ = false;
+  const std::function<void(Channel*)> current_;
+};
+
+}  // namespace
+
+MirrorTwo::MirrorTwo(TwoSetup setup) : setup_(std::move(setup)) {
+  config_.self = NodeId(0);
+  config_.nodes = {NodeConfig{"serv1", {}}, NodeConfig{"serv2", {}}};
+  struct stat st {};
+  require(::stat(setup_.source.c_str(), &st) == 0, setup_.source.c_str());
+  MirrorConfig mirror;
+  mirror.name = "data";
+  mirror.paths = {setup_.source + (S_ISDIR(st.st_mode) ? "/" : "")};
+  mirror.exclude = setup_.exclude;
+  mirror.remove = setup_.remove;
+  mirror.scrub_rate = setup_.scrub_rate;
+  mirror.guard = setup_.guard;
+  ServiceConfig service;
+  service.name = "web";
+  service.mirrors = {mirror};
+  config_.services = {service};
+  for (const char* side : {"source", "target"}) (void)make_directories(setup_.state + "/" + side, 0700);
+  int pair[2];
+  require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+  acceptor_ = ::fork();
+  require(acceptor_ >= 0, "fork");
+  if (acceptor_ == 0) {
+    ::close(pair[0]);
+    accept_all(pair[1]);
+  }
+  ::close(pair[1]);
+  control_ = pair[0];
+  source_ = std::make_unique<LiveSource>(
+      LiveSetup{ServiceId(0), MirrorId(0), config_, paths("source"), Epoch(setup_.epoch)},
+      [this] { return connect(); }, [this](const MirrorReport& report) { take(report); });
+}
+
+MirrorTwo::~MirrorTwo() {
+  source_.reset();
+  ::close(control_);
+  int status = 0;
+  ::waitpid(acceptor_, &status, 0);
+}
+
+MirrorPaths MirrorTwo::paths(const std::string& side) const {
+  MirrorPaths paths;
+  paths.state_dir = setup_.state + "/" + side;
+  paths.run_dir = paths.state_dir;
+  paths.node = side == "source" ? "serv1" : "serv2";
+  return paths;
+}
+
+// In the target's view of the files: one process per connection, as `clusterd-mirror accept` is.
+void MirrorTwo::accept_all(int control) const {
+  const bool ready = ::unshare(CLONE_NEWNS) == 0 &&
+                     ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                     ::mount(setup_.target.c_str(), setup_.source.c_str(), nullptr, MS_BIND, nullptr) == 0;
+  if (!ready) {
+    std::fprintf(stderr, "the target's view of the files: %s\n", std::strerror(errno));
+    ::_exit(1);
+  }
+  if (setup_.guard) {
+    auto plan = prepare_guard(setup_.source);
+    if (!plan || !set_guard(std::move(*plan))) {
+      std::fprintf(stderr, "the target cannot be guarded\n");
+      ::_exit(1);
+    }
+  }
+  pid_t last = -1;
+  while (true) {
+    const int fd = receive_descriptor(control);
+    if (fd < 0) break;
+    // One writer at a time, as the mirror's lock has it.
+    if (last > 0) ::waitpid(last, nullptr, 0);
+    last = ::fork();
+    if (last == 0) {
+      ::close(control);
+      const auto channel = plain_channel(Fd(fd));
+      const auto& service = config_.services.at(0);
+      const LiveTargetSetup target{service, service.mirrors.at(0), paths("target"), Epoch(setup_.epoch),
+                                   "serv1"};
+      const int code = serve_live(*channel, target);
+      std::fflush(nullptr);
+      ::_exit(code);
+    }
+    ::close(fd);
+    require(::send(control, &last, sizeof last, MSG_NOSIGNAL) == sizeof last, "send");
+  }
+  if (last > 0) ::waitpid(last, nullptr, 0);
+  ::_exit(0);
+}
+
+Result<std::unique_ptr<Channel>> MirrorTwo::connect() {
+  if (away_) return fail(Code::kRetry, "the peer is away");
+  int pair[2];
+  require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+  send_descriptor(control_, pair[1]);
+  ::close(pair[1]);
+  pid_t pid = -1;
+  if (::recv(control_, &pid, sizeof pid, 0) != sizeof pid) return fail(Code::kRetry, "there is no target");
+  target_ = pid;
+  return std::unique_ptr<Channel>(
+      std::make_unique<Counting>(plain_channel(Fd(pair[0])), wire_, [this](Channel* c) {
+        const std::lock_guard lock(mutex_);
+        channel_ = c;
+      }));
+}
+
+void MirrorTwo::take(const MirrorReport& report) {
+  const std::lock_guard lock(mutex_);
+  if (report.outcome == MirrorReport::Outcome::kProgress) {
+    progress_ = report;
+    if (report.scrub.ended) scrubbed_ = report;
+  } else if (waiting_ == report.kind) {
+    final_ = report;
+  } else {
+    unasked_.push_back(report);
+  }
+  wake_.notify_all();
+}
+
+MirrorReport MirrorTwo::order(MirrorReport::Kind kind, bool confirmed) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_ = kind;
+    final_.reset();
+  }
+  source_->order({ServiceId(0), MirrorId(0), kind, Epoch(setup_.epoch), confirmed});
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return final_.has_value(); });
+  waiting_.reset();
+  return *final_;
+}
+
+void MirrorTwo::begin(MirrorReport::Kind kind) {
+  source_->order({ServiceId(0), MirrorId(0), kind, Epoch(setup_.epoch), false});
+}
+
+void MirrorTwo::begin_scrub() {
+  {
+    const std::lock_guard lock(mutex_);
+    scrubbed_.reset();
+  }
+  begin(MirrorReport::Kind::kScrub);
+}
+
+MirrorReport MirrorTwo::await_scrub() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return scrubbed_.has_value(); });
+  return *scrubbed_;
+}
+
+MirrorReport MirrorTwo::scrub() {
+  begin_scrub();
+  return await_scrub();
+}
+
+void MirrorTwo::pause() { begin(MirrorReport::Kind::kPause); }
+
+void MirrorTwo::break_connection() {
+  const std::lock_guard lock(mutex_);
+  if (channel_) channel_->close();
+}
+
+void MirrorTwo::swallow() {
+  const std::lock_guard lock(mutex_);
+  if (auto* counting = dynamic_cast<Counting*>(channel_)) counting->swallow();
+}
+
+void MirrorTwo::lose_peer() {
+  away_ = true;
+  break_connection();
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return !unasked_.empty(); });
+  unasked_.clear();
+}
+
+void MirrorTwo::kill_target() {
+  if (target_ > 0) ::kill(target_, SIGKILL);
+}
+
+std::optional<MirrorReport> MirrorTwo::last_progress() {
+  const std::lock_guard lock(mutex_);
+  return progress_;
+}
+
+std::vector<MirrorReport> MirrorTwo::unasked() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(unasked_, {});
+}
+
+}  // namespace clusterd
