@@ -183,11 +183,13 @@ Result<std::unique_ptr<Channel>> MirrorTwo::connect() {
   pid_t pid = -1;
   if (::recv(control_, &pid, sizeof pid, 0) != sizeof pid) return fail(Code::kRetry, "there is no target");
   target_ = pid;
-  return std::unique_ptr<Channel>(
-      std::make_unique<Counting>(plain_channel(Fd(pair[0])), wire_, [this](Channel* c) {
-        const std::lock_guard lock(mutex_);
-        channel_ = c;
-      }));
+  auto channel = std::make_unique<Counting>(plain_channel(Fd(pair[0])), wire_, [this](Channel* c) {
+    const std::lock_guard lock(mutex_);
+    channel_ = c;
+  });
+  // Whoever lost the peer meanwhile found no channel to close.
+  if (away_) return fail(Code::kRetry, "the peer is away");
+  return std::unique_ptr<Channel>(std::move(channel));
 }
 
 void MirrorTwo::take(const MirrorReport& report) {
