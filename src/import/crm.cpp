@@ -18,6 +18,9 @@ std::optional<std::pair<std::string, std::string>> pair_of(const std::string& wo
   return std::pair{word.substr(0, equals), word.substr(equals + 1)};
 }
 
+// "web:start", "db:Master": the resource alone.
+std::string id_of(const std::string& word) { return word.substr(0, word.find(':')); }
+
 // primitive ID AGENT [params] k=v … op … meta …
 void read_primitive(const Words& words, int line, Pacemaker& source) {
   if (words.size() < 3 || source.primitives.size() >= kMaxResources) return;
@@ -55,21 +58,42 @@ void read_location(const Words& words, int line, Pacemaker& source, Finder& find
               "prefer = \"NODE\" in the service");
 }
 
-// colocation ID inf: A B …
+// colocation ID inf: A B …; what has a negative score is kept apart.
 void read_colocation(const Words& words, int line, Pacemaker& source, Finder& finder) {
   const auto score = words.size() > 4 && words[2].back() == ':'
                          ? score_of(std::string_view(words[2]).substr(0, words[2].size() - 1))
                          : std::nullopt;
-  if (!score || *score < 0) {
-    finder.left(
-        line,
-        fmt::format("colocation {}: keeps apart, or is not understood", words.size() > 1 ? words[1] : ""),
-        "services move each for itself");
+  if (!score || (*score < 0 && words.size() != 5)) {
+    finder.left(line, fmt::format("colocation {}", words.size() > 1 ? words[1] : ""),
+                "with or apart_from in the services");
+  } else if (*score < 0) {
+    if (source.apart.size() < kMaxResources) source.apart.push_back({id_of(words[3]), id_of(words[4]), line});
+  } else {
+    for (size_t i = 4; i < words.size() && source.together.size() < kMaxResources; ++i)
+      source.together.emplace_back(id_of(words[3]), id_of(words[i]));
+  }
+}
+
+// order ID Mandatory: A B …; one that does not bind, or has sets, is none here.
+void read_order(const Words& words, int line, Pacemaker& source, Finder& finder) {
+  const bool kind = words.size() > 2 && words[2].back() == ':';
+  const std::string word = kind ? lowered(std::string_view(words[2]).substr(0, words[2].size() - 1)) : "";
+  const bool binds = !kind || word == "mandatory" || score_of(word).value_or(0) > 0;
+  const auto first = words.begin() + std::min<ptrdiff_t>(kind ? 3 : 2, std::ssize(words));
+  Words ids;
+  for (auto at = first; at != words.end(); ++at) {
+    if (at->find('=') == std::string::npos) ids.push_back(*at);  // symmetrical=false and the like
+  }
+  const bool sets = std::any_of(ids.begin(), ids.end(), [](const std::string& id) {
+    return id.find_first_of("()[]") != std::string::npos;
+  });
+  if (!binds || sets || ids.size() < 2) {
+    finder.left(line, fmt::format("order {}", words.size() > 1 ? words[1] : ""),
+                "after = [\"SERVICE\"] in the service that has to wait");
     return;
   }
-  for (size_t i = 4; i < words.size() && source.together.size() < kMaxResources; ++i)
-    source.together.emplace_back(words[3].substr(0, words[3].find(':')),
-                                 words[i].substr(0, words[i].find(':')));
+  for (size_t i = 1; i < ids.size() && source.orders.size() < kMaxResources; ++i)
+    source.orders.push_back({id_of(ids[i - 1]), id_of(ids[i]), line});
 }
 
 void read_properties(const Words& words, Pacemaker& source) {
@@ -104,7 +128,7 @@ void read_statement(const Words& words, int line, Pacemaker& source, Finder& fin
   } else if (word == "colocation" || word == "collocation") {
     read_colocation(words, line, source, finder);
   } else if (word == "order") {
-    // Within one service, units start in their order; between services there is none.
+    read_order(words, line, source, finder);
   } else if (word == "property" || word == "rsc_defaults" || word == "op_defaults") {
     read_properties(words, source);
   } else {

@@ -145,6 +145,68 @@ void place(const Pacemaker& source, const Lines& ids, ServiceSketch& service, Fi
   service.failback = !service.prefer.empty() && source.stickiness < best ? "auto" : "manual";
 }
 
+void add_once(Lines& names, const std::string& name) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+}
+
+using ServiceOf = std::map<std::string, size_t>;  // by the id of a resource or group
+
+// Whether `later` waits for `earlier`, directly or through others.
+bool comes_after(const std::vector<ServiceSketch>& services, const ServiceSketch& later,
+                 const std::string& earlier) {
+  Lines reached = later.after;
+  for (size_t i = 0; i < reached.size(); ++i) {
+    if (reached[i] == earlier) return true;
+    for (const ServiceSketch& one : services) {
+      if (one.name != reached[i]) continue;
+      for (const std::string& name : one.after) add_once(reached, name);
+    }
+  }
+  return false;
+}
+
+// What Pacemaker says of two resources is a relation of their services; within one service there is none.
+void relate(const Pacemaker& source, const ServiceOf& service_of, std::vector<ServiceSketch>& services,
+            Finder& finder) {
+  const auto find = [&](const std::string& id) {
+    const auto at = service_of.find(id);  // pcs calls the clone of NAME "NAME-clone"
+    return at != service_of.end() || !id.ends_with("-clone") ? at
+                                                             : service_of.find(id.substr(0, id.size() - 6));
+  };
+  const auto both = [&](const Pacemaker::Relation& relation, const auto& take) {
+    const auto one = find(relation.one);
+    const auto two = find(relation.two);
+    if (one == service_of.end() || two == service_of.end())
+      finder.left(relation.line,
+                  fmt::format("{} and {}: one of them became no service", relation.one, relation.two),
+                  "after or apart_from in the service that stands for it");
+    else
+      take(one->second, two->second);
+  };
+  for (const auto& relation : source.apart) {
+    both(relation, [&](size_t one, size_t two) {
+      if (one == two)
+        finder.left(relation.line, fmt::format("{} apart from {}", relation.one, relation.two),
+                    "both are members of one service: a colocation or a group binds them");
+      else
+        add_once(services[one].apart_from, services[two].name);
+    });
+  }
+  for (const auto& relation : source.orders) {
+    both(relation, [&](size_t one, size_t two) {
+      if (one == two) return;  // its members have an order of their own, that of the file
+      if (services[two].hot)
+        finder.left(relation.line, fmt::format("{} before {}", relation.one, relation.two),
+                    "with hot = true its units run on both nodes, whatever they are to run after");
+      else if (comes_after(services, services[one], services[two].name))
+        finder.left(relation.line, fmt::format("{} before {}", relation.one, relation.two),
+                    "the orders of these services lead in a circle: remove one of them");
+      else
+        add_once(services[two].after, services[one].name);
+    });
+  }
+}
+
 }  // namespace
 
 std::optional<long> score_of(std::string_view text) {
@@ -166,6 +228,7 @@ void translate(const Pacemaker& source, Imported& out, Finder& finder) {
   for (const std::string& name : source.nodes) static_cast<void>(add_node(out.sketch, name));
   const Clusters clusters(source);
   std::string nic;
+  ServiceOf service_of;
   for (size_t root = 0; root < source.primitives.size(); ++root) {
     if (clusters.root(root) != root) continue;
     ServiceSketch service;
@@ -199,8 +262,10 @@ void translate(const Pacemaker& source, Imported& out, Finder& finder) {
     service.name = free_name(out.sketch, name);
     service.comments = {"From the Pacemaker resources " + fmt::format("{}", fmt::join(ids, ", ")) + "."};
     place(source, ids, service, finder);
+    for (const std::string& id : ids) service_of.emplace(id, out.sketch.services.size());
     out.sketch.services.push_back(std::move(service));
   }
+  relate(source, service_of, out.sketch.services, finder);
   for (setup::NodeSketch& node : out.sketch.nodes) node.ends.push_back({"service", nic, ""});
   finder.left(0, "Pacemaker's configuration has no addresses of the nodes: they are in corosync.conf",
               "give them with --node, best on two networks");

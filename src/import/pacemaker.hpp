@@ -22,6 +22,12 @@ struct Pacemaker {
   std::vector<Primitive> primitives;
   std::vector<std::pair<std::string, setup::Lines>> groups;   // id, members
   std::vector<std::pair<std::string, std::string>> together;  // colocations of any strength that bind
+  struct Relation {
+    std::string one, two;
+    int line = 0;
+  };
+  std::vector<Relation> apart;   // colocations that keep apart
+  std::vector<Relation> orders;  // `two` starts after `one`, and stops before it
   struct Place {
     std::string resource, node;
     long score = 0;  // 1'000'000 = INFINITY

@@ -42,6 +42,8 @@ class Reader {
       location(text, line.number);
     } else if (section_.find("Colocation") == 0) {
       colocation(text, line.number);
+    } else if (section_.find("Order") == 0) {
+      order(text, line.number);
     } else if (section_ == "Resources Defaults" || section_ == "Cluster Properties") {
       properties(text);
     }
@@ -149,10 +151,24 @@ class Reader {
     if (words.size() < 2 || text.find(" with ") == std::string::npos) return;
     const std::string score = after(text, "score:", ")");
     if (!score.empty() && score_of(score).value_or(-1) < 0) {
-      finder_.left(line, fmt::format("a colocation that keeps apart: {:.80}", text),
-                   "services move each for itself");
+      if (source_.apart.size() < kMaxResources) source_.apart.push_back({words[0], words[1], line});
     } else if (source_.together.size() < kMaxResources) {
       source_.together.emplace_back(words[0], words[1]);
+    }
+  }
+
+  // 0.10: "start vip then start nginx (kind:Mandatory)". 0.11: "start resource 'vip' then start resource
+  // 'nginx'".
+  void order(const std::string& text, int line) {
+    Words words = words_of(text, "");
+    std::erase(words, "resource");
+    const bool start = words.size() >= 5 && words[0] == "start" && words[2] == "then" && words[3] == "start";
+    const std::string kind = lowered(after(text, "kind:", " )"));
+    if (start && (kind.empty() || kind == "mandatory")) {
+      if (source_.orders.size() < kMaxResources) source_.orders.push_back({words[1], words[4], line});
+    } else if (text.find(" then ") != std::string::npos || text.find("set ") != std::string::npos) {
+      finder_.left(line, fmt::format("an order: {:.80}", text),
+                   "after = [\"SERVICE\"] in the service that has to wait");
     }
   }
 

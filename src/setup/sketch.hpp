@@ -53,6 +53,7 @@ struct ServiceSketch {
   std::vector<UnitSketch> units;
   std::vector<CheckSketch> checks;
   bool hot = false;
+  Lines apart_from, after;  // names of services
   std::vector<MirrorSketch> mirrors;
   Lines comments;
 };

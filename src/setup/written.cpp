@@ -208,6 +208,8 @@ std::string written(const ServiceSketch& service) {
   entries(out, "units", service.units, unit);
   entries(out, "checks", service.checks, check);
   if (service.hot) out += "hot       = true\n";
+  if (!service.apart_from.empty()) out += fmt::format("{:<9} = {}\n", "apart_from", list(service.apart_from));
+  if (!service.after.empty()) out += fmt::format("{:<9} = {}\n", "after", list(service.after));
   key(out, "failback", service.failback, 9);
   key(out, "failback_after", service.failback_after, 9);
   for (const MirrorSketch& one : service.mirrors) mirror(out, one);

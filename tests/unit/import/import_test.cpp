@@ -210,6 +210,12 @@ void give_both(Imported& imported) {
   give(imported, "serv2", "service", "eth0", "192.168.1.12/24");
 }
 
+std::string names_of(const Config& config, const std::vector<ServiceId>& ids) {
+  std::string out;
+  for (const ServiceId id : ids) out += (out.empty() ? "" : " ") + config.service(id).name;
+  return out;
+}
+
 TEST(Pcs, GroupsAndColocationsBecomeServices) {
   Imported imported = from_pcs(sample("pcs-0.10.txt"));
   give_both(imported);
@@ -224,6 +230,8 @@ TEST(Pcs, GroupsAndColocationsBecomeServices) {
   EXPECT_THAT(addresses(db), ElementsAre("192.168.1.21/24")) << "the length is the network's";
   EXPECT_THAT(units(db), ElementsAre("postgresql.service"));
   EXPECT_TRUE(service(config, "dlm").hot);
+  EXPECT_EQ(names_of(config, web.apart_from), "db-ip");
+  EXPECT_EQ(names_of(config, db.after), "web");
 }
 
 TEST(Pcs, SaysWhatItCouldNotExpress) {
@@ -231,7 +239,9 @@ TEST(Pcs, SaysWhatItCouldNotExpress) {
   EXPECT_THAT(imported.left, says("pcs-0.10.txt", 19, "Filesystem", "/srv/db/"));
   EXPECT_THAT(imported.left, says("pcs-0.10.txt", 17, "postgresql.service"));
   EXPECT_THAT(imported.left, says("pcs-0.10.txt", 25, "STONITH"));
-  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 37, "keeps apart"));
+  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 36, "an order", "after"));
+  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 37, "circle"));
+  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 38, "hot"));
   EXPECT_THAT(told(imported.left), Not(HasSubstr("passwd")));
 }
 
@@ -259,6 +269,9 @@ TEST(Crm, GroupsAndColocationsBecomeServices) {
   EXPECT_THAT(units(smb), ElementsAre("smbd.service"));
   EXPECT_THAT(imported.left, says("crm.txt", 14, "ms-drbd", "mirror"));
   EXPECT_THAT(imported.left, says("crm.txt", 17, "l-rule", "prefer"));
+  EXPECT_EQ(names_of(config, smb.apart_from), "g-web");
+  EXPECT_EQ(names_of(config, smb.after), "g-web");
+  EXPECT_THAT(imported.left, says("crm.txt", 22, "o-wish", "after"));
 }
 
 // Nothing of a hostile file gets into ours as anything but a quoted string or a comment.
