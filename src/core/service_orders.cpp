@@ -162,6 +162,14 @@ ServiceStatus ServiceMachine::status(const Surroundings& s) const {
   out.units = members_.units();
   out.checks = members_.checks();
   out.mirrors = mirrors_.status();
+  if (!holds() && report_there != nullptr && report_there->role == Role::kActive) {
+    for (MirrorStatus& mirror : out.mirrors) {
+      using Is = MirrorStatus::State;
+      if (mirror.state == Is::kHalted || mirror.state == Is::kPaused) continue;
+      mirror.state = Is::kReceiving;
+      mirror.synced = report_there->peer_synced;
+    }
+  }
   guard_.add_to(out.mirrors);
   const bool halted = std::any_of(out.mirrors.begin(), out.mirrors.end(), [](const MirrorStatus& m) {
     return m.state == MirrorStatus::State::kHalted;

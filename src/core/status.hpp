@@ -42,6 +42,7 @@ struct MirrorGuard {
 
 struct MirrorStatus {
   // kFollowing: live, every change is on its way to the peer as it happens.
+  // kReceiving: the peer is active and its files come here; `synced` is what the peer says of them.
   enum class State : uint8_t {
     kIdle,
     kRunning,
@@ -49,7 +50,8 @@ struct MirrorStatus {
     kHalted,
     kNotYet,
     kFollowing,
-    kPaused
+    kPaused,
+    kReceiving
   } state = State::kNotYet;
   Instant last_success = kLongAgo;  // as the source: when the last complete run began
   Instant next_run = kNever;

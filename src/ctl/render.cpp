@@ -207,8 +207,9 @@ std::string service_table(View status, const Look& look) {
 Cell mirror_state(View mirror) {
   const std::string state = clean(mirror["state"], "?");
   if (state == "halted" || state == "failed") return {state == "halted" ? "HALTED" : "FAILED", Style::kBad};
-  if (state == "idle" && mirror["synced"].yes()) return {"in sync", Style::kGood};
-  if (state == "idle") return {"incomplete", Style::kWarn};
+  const bool complete = state == "idle" || state == "receiving";
+  if (complete && mirror["synced"].yes()) return {"in sync", Style::kGood};
+  if (complete) return {"incomplete", Style::kWarn};
   if (state == "following") return {state, Style::kGood};
   if (state == "paused") return {state, Style::kWarn};
   return {state};
@@ -244,7 +245,7 @@ std::string mirror_table(View status, const Look& look) {
       const std::string detail = clean(mirror["detail"]);
       const std::string note = (detail.empty() ? join(paths, " ") : detail) + scrub_note(mirror["scrub"]);
       table.row({{clean(service["name"], "?") + "/" + clean(mirror["name"], "?"), Style::kBold},
-                 {clean(mirror["to"], "peer")},
+                 {mirror["state"].text() == "receiving" ? "here" : clean(mirror["to"], "peer")},
                  mirror_state(mirror),
                  {mirror_lag(mirror)},
                  {next ? "in " + span_text(*next) : "-"},

@@ -67,7 +67,7 @@ const char* probe_name(ProbeKind kind) {
 
 const char* mirror_state_name(MirrorStatus::State state) {
   static constexpr const char* kNames[] = {"idle",  "running",   "failed", "halted",
-                                           "never", "following", "paused"};
+                                           "never", "following", "paused", "receiving"};
   return kNames[static_cast<size_t>(state)];
 }
 

@@ -27,7 +27,7 @@
 //                  "detail": "", "restarts": 0, "addresses": ["192.168.1.20/24"], "mac": "virtual", "link":
 //                  "service", "gate": {"open": true, "remaining_ms": 540.2 | null}, "units": [{"name":
 //                  "nginx.service", "state": "started" | "unknown" | …}], "checks": [{"check": "tcp 80",
-//                  "ok": true}], "mirrors": [{"name": "1", "state": "idle|running|failed|halted|never",
+//                  "ok": true}], "mirrors": [{"name": "1", "state": "idle|running|failed|halted|never|following|paused|receiving",
 //                  "synced": true,
 //                               "lag_s": 12.1 | null, "next_run_s": 48.0 | null, "to": "peer" |
 //                               "user@host:/…", "paths": ["/srv/web/"], "detail": "", "last": {…report…} |

@@ -245,5 +245,23 @@ TEST(States, AStopThatFailsDuringAHandoverEndsAfterAll) {
   EXPECT_EQ(b.role(), Role::kReleased);
 }
 
+// The standby, too, says of each mirror whether its files are complete.
+TEST(States, AStandbySaysThatItsFilesComeFromThePeer) {
+  Bench b;
+  b.config.services.front().mirrors.resize(1);
+  b.config.services.front().mirrors.front().paths = {"/srv/web/"};
+  b.start();
+  b.peer_alive = true;
+  b.peer_web().role = Role::kActive;
+  b.peer_web().epoch = Epoch{3};
+  b.run(seconds(1));
+  const auto mirror = [&] { return b.node->status().services.front().mirrors.front(); };
+  EXPECT_EQ(mirror().state, MirrorStatus::State::kReceiving);
+  EXPECT_FALSE(mirror().synced);
+  b.peer_web().peer_synced = true;
+  b.run(seconds(1));
+  EXPECT_TRUE(mirror().synced);
+}
+
 }  // namespace
 }  // namespace clusterd::testing
