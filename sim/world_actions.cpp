@@ -35,9 +35,10 @@ bool World::goes_on(NodeId id) {
 }
 
 void World::perform(NodeId id, const Actions& actions) {
-  if (actions.persist && !perform_persist(id, actions)) return;
-  // What waits for another service may begin in the very step that releases the lock.
+  // What waits for another service may begin in the very step that releases the lock; and a daemon that dies
+  // before it has said anything may have released it on its disk all the same.
   for (const auto& notice : actions.notices) at(id).unlocked += notice.kind == "node-online" ? 1U : 0U;
+  if (actions.persist && !perform_persist(id, actions)) return;
   if (!perform_stops(id, actions)) return;
   if (!perform_sends(id, actions)) return;
   if (!perform_starts(id, actions)) return;
