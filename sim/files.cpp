@@ -180,6 +180,11 @@ void Files::find_candidates(Transfer& run) {
   }
 }
 
+Version Files::held(const Side& here, uint32_t file) {
+  const auto at = here.tree.find(file);
+  return at == here.tree.end() ? Version{0, false} : at->second;
+}
+
 bool Files::carry(Transfer& run, size_t count) {
   for (; count > 0 && !run.todo.empty(); --count) {
     replace(run, run.todo.back());
@@ -195,10 +200,12 @@ size_t Files::follow(Transfer& run, size_t count) {
   size_t carried = 0;
   for (const uint32_t file : files_of(run)) {
     const auto here = source.tree.find(file);
-    if (here == source.tree.end() || target.tree[file] == here->second || carried == count) continue;
+    // What the root's fault hides was gone before the stream began: nothing has happened to it since.
+    if (here == source.tree.end() || hidden(source, here->second)) continue;
+    if (held(target, file) == here->second || carried == count) continue;
     replace(run, file);
     ++carried;
-    if (target.tree[file] != here->second) continue;
+    if (held(target, file) != here->second) continue;
     for (Side* one : {&source, &target}) {
       auto& agreed = one->manifests[run.order.mirror.at()].files;
       if (here->second.exists) {
@@ -226,8 +233,7 @@ void Files::replace(Transfer& run, uint32_t file) {
   const bool gone =
       source.fault != RootFault::kNone && (original == source.tree.end() || hidden(source, original->second));
   if (original != source.tree.end() && !gone) there = original->second;
-  const auto at = target.tree.find(file);
-  const Version here = at == target.tree.end() ? Version{0, false} : at->second;
+  const Version here = held(target, file);
   if (there == here) return;
   if (target.fault != RootFault::kNone) return;  // it is written into the empty mount point
   if (!there.exists && !here.exists) {           // deleted on both sides

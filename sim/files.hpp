@@ -142,6 +142,8 @@ class Files {
   }
   // No other file of its mirror exists.
   [[nodiscard]] static bool is_last(const Side& here, uint32_t file, size_t mirrors);
+  // A file that was never there is as one that was deleted.
+  [[nodiscard]] static Version held(const Side& here, uint32_t file);
   // What the root's fault hides from whoever looks at it.
   [[nodiscard]] static bool hidden(const Side& side, const Version& version) {
     return side.fault != RootFault::kNone &&
