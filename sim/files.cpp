@@ -53,10 +53,18 @@ bool Files::write(ServiceId service, NodeId node, uint32_t file, bool remove) {
 void Files::set_root(ServiceId service, NodeId node, RootFault fault) {
   side(service, node).fault = fault;
   side(service, node).refilled_from = writes_.size();
+  side(service, node).halts_forgotten = false;
 }
 
 void Files::forget_manifests(NodeId node) {
   for (size_t s = 0; s < services_.size(); ++s) side(ServiceId(s), node).manifests.clear();
+}
+
+void Files::forget_halts(NodeId node) {
+  for (size_t s = 0; s < services_.size(); ++s) {
+    Side& here = side(ServiceId(s), node);
+    here.halts_forgotten = here.fault == RootFault::kRefilled;
+  }
 }
 
 // ---- a run ----
@@ -246,7 +254,8 @@ void Files::replace(Transfer& run, uint32_t file) {
     ++run.report.removed;
     // Without a manifest it is the first run, which cannot know that there was more.
     const auto known = source.manifests.find(run.order.mirror.at());
-    if (gone && !run.order.confirmed && known != source.manifests.end() && !known->second.files.empty())
+    const bool may_go = run.order.confirmed || source.halts_forgotten;
+    if (gone && !may_go && known != source.manifests.end() && !known->second.files.empty())
       accuse_(fmt::format("S10: file {} is deleted because the source is empty", file));
   }
   // The deletion of a file that the peer never had takes nothing away when the file comes back.

@@ -67,6 +67,9 @@ class Files {
   [[nodiscard]] RootFault root(ServiceId service, NodeId node) const { return side(service, node).fault; }
   // The state directory is lost: manifests, not the files.
   void forget_manifests(NodeId node);
+  // The state file is lost, and with it which mirrors had halted (A3): a root that was refilled meanwhile is
+  // a folder like any other from now on.
+  void forget_halts(NodeId node);
   void booted(NodeId node) { ++boots_.at(node.at()); }
 
   // These files were written to at this epoch: what has become of them since is their own history.
@@ -120,6 +123,7 @@ class Files {
     Tree tree;
     RootFault fault = RootFault::kNone;
     uint64_t refilled_from = 0;            // kRefilled: the first write that is there
+    bool halts_forgotten = false;          // kRefilled: nobody can know any more that it had been emptied
     std::map<size_t, Manifest> manifests;  // per mirror
     std::set<uint64_t> backups;
     std::set<uint64_t> named;          // in a loss report

@@ -67,6 +67,7 @@ void World::find_damage(NodeId id) {
     disk.state.services.resize(config_.services.size());
     disk.state.hosts.resize(config_.hosts.size());
     note_state(id, "disk", disk.state);
+    files_.forget_halts(id);
     judge_.forgot(id);
     state_lost_ = at(id).damping_unsure = true;
     at(id).put_aside = 0;
