@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "sim/draw.hpp"
 #include "sim/nemesis.hpp"
@@ -14,6 +15,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 namespace {
+
+// The last run of the mirrors: its question may wait for 5 s, and files take up to 20 (world_mirrors.cpp).
+constexpr Duration kLongestHandover = seconds(30);
 
 class Campaign {
  public:
@@ -148,23 +152,37 @@ class Campaign {
       if (here && !waits && before.services.at(s).takes_over_here) due.emplace_back(s);
     }
     forget_waiting(due, peer);
+    std::map<ServiceId, Epoch> served;
+    for (const ServiceId service : due) served[service] = newest(service);
     const char* how = end(node);
     say(fmt::format("THE ACTIVE NODE {}", how));
     pass(seconds(40));
     if (found() || world_.judge().assumption_broken(world_.now())) return;
-    // Its watchdog may have reset the other node, which is preferred and is just being given it back.
-    const auto unserved = [&](ServiceId service) {
-      const auto now = world_.answering(service);
-      if (now.size() != 1) return true;
-      const auto& units = world_.machine(now.front()).kernel.units.at(service.at());
-      return !std::all_of(units.begin(), units.end(), [](bool runs) { return runs; });
+    // What was taken over may be under way once more: its watchdog may have reset the other node, which is
+    // preferred and is being given it back. Nobody serves while the last run of the mirrors lasts (S5).
+    const auto moves = [&](ServiceId service) {
+      return unserved(service) && newest(service) > served.at(service);
     };
-    if (std::any_of(due.begin(), due.end(), unserved)) pass(seconds(5));
+    const Instant limit = world_.now() + kLongestHandover;
+    while (world_.now() < limit && std::any_of(due.begin(), due.end(), moves)) pass(seconds(1));
     for (const ServiceId service : due) {
       if (unserved(service))
         accuse(fmt::format("S2: nobody serves {} after the active node {}",
                            world_.config().service(service).name, how));
     }
+  }
+
+  [[nodiscard]] bool unserved(ServiceId service) const {
+    const auto now = world_.answering(service);
+    if (now.size() != 1) return true;
+    const auto& units = world_.machine(now.front()).kernel.units.at(service.at());
+    return !std::all_of(units.begin(), units.end(), [](bool runs) { return runs; });
+  }
+
+  // Of those at which it has been served.
+  [[nodiscard]] Epoch newest(ServiceId service) const {
+    const auto answer = world_.judge().newest(service);
+    return answer ? answer->epoch : Epoch{};
   }
 
   // What runs after a service that is not taken over waits for it.

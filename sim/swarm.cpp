@@ -29,6 +29,7 @@ struct Job {
   bool scheduled = false;
   bool scenes = true;
   bool related = false;
+  bool effects = false;
 };
 
 struct Total {
@@ -48,8 +49,8 @@ void on_abort(int) {
   ::_exit(3);
 }
 
-// Each line: SEED [PROFILE [live [scenes [related]]]] [# what it found]; without the words as seeds were
-// before there were live mirrors, or scenes; the last one is --relations.
+// Each line: SEED [PROFILE [live [scenes [related] [effects]]]] [# what it found]; without the words as seeds
+// were before there were live mirrors, or scenes; the last ones are --relations and --effects.
 std::vector<Job> read_corpus(const std::string& file, const std::string& profile) {
   std::vector<Job> out;
   std::ifstream in(file);
@@ -60,11 +61,13 @@ std::vector<Job> read_corpus(const std::string& file, const std::string& profile
     if (!(words >> job.profile)) job.profile = profile;
     std::string mirrors;
     std::string scenes;
-    std::string related;
-    words >> mirrors >> scenes >> related;
+    words >> mirrors >> scenes;
     job.scheduled = mirrors != "live";
     job.scenes = scenes == "scenes";
-    job.related = related == "related";
+    for (std::string word; words >> word;) {
+      job.related = job.related || word == "related";
+      job.effects = job.effects || word == "effects";
+    }
     out.push_back(job);
   }
   return out;
@@ -103,6 +106,7 @@ Total work(const std::vector<Job>& jobs, const Work& share, CampaignOptions opti
     options.scheduled = jobs.at(i).scheduled;
     options.scenes = jobs.at(i).scenes;
     options.relations = jobs.at(i).related;
+    options.effects = jobs.at(i).effects;
     if (options.verbose) fmt::print("seed {}\n", seed_under_way);
     const Outcome outcome = run_seed(jobs.at(i).seed, options);
     ++total.seeds;
@@ -203,7 +207,8 @@ int run(int argc, char** argv) {
     jobs = read_corpus(corpus, options.profile);
   } else {
     for (uint64_t s = seed; s < seed + seeds; ++s)
-      jobs.push_back({s, options.profile, options.scheduled, options.scenes, options.relations});
+      jobs.push_back(
+          {s, options.profile, options.scheduled, options.scenes, options.relations, options.effects});
   }
   const auto begin = std::chrono::steady_clock::now();
   const Total total =
