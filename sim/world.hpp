@@ -152,6 +152,7 @@ class World {
   void judge_notice(NodeId id, const Notice& notice);
   void judge_silence(NodeId id);
   void judge_reply(const Reply& reply);
+  void judge_order_of(NodeId id, const Actions& actions);
   void judge_sets();
   // Relations between services (world_relations.cpp).
   [[nodiscard]] bool whole(NodeId id, ServiceId service) const;

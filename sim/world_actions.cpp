@@ -35,6 +35,7 @@ bool World::goes_on(NodeId id) {
 }
 
 void World::perform(NodeId id, const Actions& actions) {
+  judge_order_of(id, actions);
   // What waits for another service may begin in the very step that releases the lock; and a daemon that dies
   // before it has said anything may have released it on its disk all the same.
   for (const auto& notice : actions.notices) at(id).unlocked += notice.kind == "node-online" ? 1U : 0U;

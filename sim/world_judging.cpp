@@ -189,6 +189,19 @@ void World::judge_reply(const Reply& reply) {
   }
 }
 
+// S7: stops come before starts in the actions of a step. A unit that is both started and stopped in one was
+// thought of as stopped, and runs.
+void World::judge_order_of(NodeId id, const Actions& actions) {
+  for (const StartUnit& start : actions.start_units) {
+    const bool stopped = std::any_of(
+        actions.stop_units.begin(), actions.stop_units.end(),
+        [&](const StopUnit& stop) { return stop.service == start.service && stop.unit == start.unit; });
+    if (stopped)
+      judge_.accuse(now_, fmt::format("S7: one step stops and starts a unit of {} on {}",
+                                      config_.service(start.service).name, config_.node(id).name));
+  }
+}
+
 // S2: each node's S_A lies within the other one's S_B; of a node that does not run, what its disk says
 // counts.
 void World::judge_sets() {

@@ -281,6 +281,7 @@ namespace clusterd {
   X(kNoUseHere, "start-is-no-use-here")                                          \
   X(kNoUseAnywhere, "start-is-no-use-on-either-node")                            \
   X(kStopDuringRestart, "stop-during-a-restart")                                 \
+  X(kStartTakenBack, "start-taken-back-by-a-stop")                               \
   X(kLateStopAfterFailure, "unit-ended-after-its-stop-had-failed")               \
   X(kHotUnitCrashed, "hot-unit-crashed-on-standby")                              \
   X(kHotUnitDidNotStart, "hot-unit-did-not-start-on-standby")                    \

@@ -100,10 +100,20 @@ void Members::stop(Instant now, Actions& out) {
   if (restarting_) mark(Mark::kStopDuringRestart);
   restarting_ = false;
   trouble_.clear();
+  take_back_starts(out);
   if (!check_good_.empty()) out.stop_checks.push_back(id_);
   state_ = State::kStopping;
   if (service().hot || outcome_.empty()) return stopped_all(out);
   stop_unit(now, outcome_.size() - 1, false, out);
+}
+
+// What this step has ordered already would be done after its stops (core/actions.hpp), and run for good.
+// Units of a hot service are not stopped.
+void Members::take_back_starts(Actions& out) const {
+  const auto ours = [this](const StartUnit& start) { return start.service == id_; };
+  if (!service().hot && std::erase_if(out.start_units, ours) > 0) mark(Mark::kStartTakenBack);
+  std::erase(out.add_addresses, id_);
+  std::erase(out.start_checks, id_);
 }
 
 void Members::stop_unit(Instant now, size_t unit, bool kill, Actions& out) {

@@ -77,6 +77,7 @@ class Members {
   void start_unit(Instant now, size_t unit, Actions& out);
   void started_all(Instant now, Actions& out);
   void stop_unit(Instant now, size_t unit, bool kill, Actions& out);
+  void take_back_starts(Actions& out) const;
   void stopped_all(Actions& out);
   void stop_did_not_work(Instant now, const std::string& detail, Actions& out);
   void failed(Instant now, const std::string& what, Actions& out,

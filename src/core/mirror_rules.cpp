@@ -65,6 +65,8 @@ void MirrorRules::cancel(Actions& out) {
   if (std::any_of(mirrors_.begin(), mirrors_.end(), goes_on)) {
     mark(Mark::kMirrorsCancelled);
     out.cancel_mirrors.push_back(id_);
+    // What this step has ordered already would begin after that.
+    std::erase_if(out.mirror_orders, [this](const MirrorOrder& order) { return order.service == id_; });
   }
   for (Mirror& mirror : mirrors_) mirror.running = mirror.noting = mirror.following = false;
 }

@@ -40,6 +40,35 @@ TEST_F(MembersTest, StopsInReverseOrderAndRemovesTheAddressesLast) {
   EXPECT_EQ(out.remove_addresses.size(), 1U);
 }
 
+// Stops come first in a step's actions: what the same step had ordered before would run for good.
+TEST_F(MembersTest, AStopTakesBackWhatTheSameStepHasOrdered) {
+  Actions out;
+  members().start(now_, out);
+  members().stop(now_, out);
+  EXPECT_TRUE(out.add_addresses.empty());
+  (void)unit(1, Outcome::kStopped);
+  (void)unit(0, Outcome::kStopped);
+  ASSERT_EQ(members().state(), State::kDown);
+
+  members().start(now_, out);
+  out = addresses(true);
+  out.start_units.push_back({ServiceId(1), UnitId(0)});
+  members().stop(now_, out);
+  ASSERT_EQ(out.start_units.size(), 1U);
+  EXPECT_EQ(out.start_units.front().service, ServiceId(1));
+  EXPECT_EQ(out.stop_units.size(), 1U);
+  (void)unit(1, Outcome::kStopped);
+  (void)unit(0, Outcome::kStopped);
+
+  members().start(now_, out);
+  (void)addresses(true);
+  (void)unit(0, Outcome::kStarted);
+  out = unit(1, Outcome::kStarted);
+  members().stop(now_, out);
+  EXPECT_TRUE(out.start_checks.empty());
+  EXPECT_EQ(out.stop_checks.size(), 1U);
+}
+
 TEST_F(MembersTest, AStopThatFailsIsKilledAndThenToldAsFailed) {
   bring_up();
   (void)stop();

@@ -210,6 +210,19 @@ TEST_F(MirrorRulesTest, TheEndCancelsWhatRuns) {
   EXPECT_FALSE(rules().peer_synced());
 }
 
+// What is cancelled comes first in a step's actions: a run that the same step had ordered would go on.
+TEST_F(MirrorRulesTest, TheEndTakesBackWhatTheSameStepHasOrdered) {
+  begin();
+  Actions out;
+  rules().review(kStart, true, out);
+  ASSERT_FALSE(out.mirror_orders.empty());
+  const MirrorOrder other{ServiceId(1), MirrorId(0), Kind::kRun, kEpoch, false};
+  out.mirror_orders.push_back(other);
+  rules().end(out);
+  ASSERT_EQ(out.mirror_orders.size(), 1U);
+  EXPECT_EQ(out.mirror_orders.front().service, ServiceId(1));
+}
+
 TEST_F(MirrorRulesTest, ProgressSaysWhatGoesOnAndEndsNothing) {
   begin();
   (void)review(kStart);
