@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "core/relations.hpp"
 #include "sim/draw.hpp"
 #include "sim/nemesis.hpp"
 #include "sim/world.hpp"
@@ -191,7 +192,7 @@ class Campaign {
       const ServiceConfig& config = world_.config().service(service);
       return std::any_of(config.after.begin(), config.after.end(), [&](ServiceId before) {
         const bool stays = world_.answering(before) == std::vector{survivor};
-        return !stays && std::find(due.begin(), due.end(), before) == due.end();
+        return !stays && !contains(due, before);
       });
     };
     while (std::erase_if(due, waits) > 0) {

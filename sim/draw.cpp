@@ -118,10 +118,8 @@ Config with_relations(Config config, uint64_t seed) {
   }
   complete_relations(services);
   for (ServiceConfig& service : services) {
-    const auto& with = service.with;
-    std::erase_if(service.apart_from,
-                  [&](ServiceId id) { return std::find(with.begin(), with.end(), id) != with.end(); });
-    for (const ServiceId id : with) services.at(id.at()).prefer = service.prefer;
+    std::erase_if(service.apart_from, [&](ServiceId id) { return contains(service.with, id); });
+    for (const ServiceId id : service.with) services.at(id.at()).prefer = service.prefer;
     if (!service.prefer) service.failback = Failback::kManual;
   }
   return config;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/relations.hpp"
 #include "sim/world.hpp"
 
 namespace clusterd::sim {
@@ -35,8 +36,7 @@ void World::judge_begin(NodeId id, ServiceId service) {
   const ServiceConfig& config = config_.service(service);
   if (!begins || own(id) - m.now.late_at < 2 * config_.timing.window + m.now.late) return;
   for (const ServiceId before : config.after) {
-    const auto& with = config.with;
-    const bool same_node = std::find(with.begin(), with.end(), before) != with.end();
+    const bool same_node = contains(config.with, before);
     const auto& at = whole_at_.at(before.at());
     const Instant last = same_node ? at.at(id.at()) : std::max(at.front(), at.back());
     if (now_ - last <= config_.timing.window + seconds(1)) continue;
@@ -56,8 +56,7 @@ void World::judge_end(NodeId id, const StopUnit& stop) {
   if (hung != m.hung.end() && now_ - hung->second < limit) return;
   m.now.hands_over.insert(stop.service.at());
   for (size_t s = 0; s < config_.services.size(); ++s) {
-    const auto& after = config_.services.at(s).after;
-    if (std::find(after.begin(), after.end(), stop.service) == after.end()) continue;
+    if (!contains(config_.services.at(s).after, stop.service)) continue;
     if (whole(id, ServiceId(s)) && open(ServiceId(s)))
       judge_.accuse(now_, fmt::format("S14: {} is stopped on {} before {}, which runs after it",
                                       config_.service(stop.service).name, config_.node(id).name,

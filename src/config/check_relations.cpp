@@ -12,10 +12,6 @@ namespace {
 
 using Drafts = std::vector<ServiceDraft>;
 
-bool contains(const std::vector<ServiceId>& list, ServiceId id) {
-  return std::find(list.begin(), list.end(), id) != list.end();
-}
-
 std::string chain(const std::vector<ServiceConfig>& services, const std::vector<ServiceId>& ids,
                   const char* between) {
   std::string out;

@@ -2,7 +2,7 @@
 // whom. Pure functions over the list of services; what a node makes of them is in core/service_relations.cpp.
 #pragma once
 
-#include <string>
+#include <algorithm>
 #include <vector>
 
 #include "core/config.hpp"
@@ -17,6 +17,10 @@ void complete_relations(std::vector<ServiceConfig>& services);
 
 // The services of a cycle of `after`, in order, the first one repeated at the end; empty: there is none.
 [[nodiscard]] std::vector<ServiceId> cycle_of_after(const std::vector<ServiceConfig>& services);
+
+[[nodiscard]] inline bool contains(const std::vector<ServiceId>& list, ServiceId id) {
+  return std::find(list.begin(), list.end(), id) != list.end();
+}
 
 [[nodiscard]] bool any_relation(const std::vector<ServiceConfig>& services);
 

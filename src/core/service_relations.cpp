@@ -9,6 +9,7 @@
 
 #include "base/canary.hpp"
 #include "base/mark.hpp"
+#include "core/relations.hpp"
 #include "core/service_machine.hpp"
 
 namespace clusterd {
@@ -38,9 +39,7 @@ bool ServiceMachine::serves_at_peer(ServiceId id, const Surroundings& s) const {
   return report != nullptr && (report->role == Role::kStarting || report->role == Role::kActive);
 }
 
-bool ServiceMachine::is_with(ServiceId id) const {
-  return std::find(service().with.begin(), service().with.end(), id) != service().with.end();
-}
+bool ServiceMachine::is_with(ServiceId id) const { return contains(service().with, id); }
 
 // ---- after: who comes first ----
 
@@ -125,8 +124,7 @@ bool ServiceMachine::wants_away(const Surroundings& s) const {
 std::optional<ServiceId> ServiceMachine::running_follower(const Surroundings& s) const {
   if (sabotaged(Canary::kStopOrderIgnored)) return std::nullopt;
   for (const ServiceMachine& follower : *s.services) {
-    const auto& after = follower.service().after;
-    if (std::find(after.begin(), after.end(), id_) == after.end()) continue;
+    if (!contains(follower.service().after, id_)) continue;
     const bool here = follower.serves() || std::holds_alternative<Stopping>(follower.state_);
     if (here && follower.members_.state() != Members::State::kDown) return follower.id_;
   }
@@ -153,9 +151,8 @@ bool ServiceMachine::may_move(const Surroundings& s) const {
                        std::any_of(service().with.begin(), service().with.end(), ordered);
   for (const ServiceId id : service().with) {
     const ServiceMachine& companion = other(id, s);
-    const auto& after = service().after;
     if (!companion.serves()) continue;
-    if (s.leaving && std::find(after.begin(), after.end(), id) == after.end()) continue;
+    if (s.leaving && !contains(service().after, id)) continue;
     const bool halted = companion.mirrors_.halted_to_peer() && companion.may_serve(s);
     const bool pauses = s.now < companion.no_handover_before_ && !at_once;
     if (companion.peer_ready(s) && !halted && !pauses) continue;
@@ -191,8 +188,7 @@ ServiceMachine::Along ServiceMachine::along(const Surroundings& s) const {
   Along out = Along::kNobody;
   for (const ServiceMachine& one : *s.services) {
     const bool companion = is_with(one.id_);
-    const auto& after = service().after;
-    if (!companion && std::find(after.begin(), after.end(), one.id_) == after.end()) continue;
+    if (!companion && !contains(service().after, one.id_)) continue;
     if (const auto* stopping = std::get_if<Stopping>(&one.state_)) {
       const bool goes_on = !stopping->ready || (!companion && one.along(s) == Along::kAwaited);
       if (stopping->then == Then::kRelease && goes_on) out = Along::kAwaited;
