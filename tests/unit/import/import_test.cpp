@@ -240,8 +240,8 @@ TEST(Pcs, SaysWhatItCouldNotExpress) {
   EXPECT_THAT(imported.left, says("pcs-0.10.txt", 17, "postgresql.service"));
   EXPECT_THAT(imported.left, says("pcs-0.10.txt", 25, "STONITH"));
   EXPECT_THAT(imported.left, says("pcs-0.10.txt", 36, "an order", "after"));
-  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 37, "circle"));
-  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 38, "hot"));
+  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 37, "before", "circle"));
+  EXPECT_THAT(imported.left, says("pcs-0.10.txt", 38, "before", "hot"));
   EXPECT_THAT(told(imported.left), Not(HasSubstr("passwd")));
 }
 
