@@ -73,6 +73,7 @@ class Cluster:
             self.await_counted(node)
         if self.client:
             self.client.await_answers(PATIENCE)
+            self.client.reset()  # what was asked before there was a service is not missed
 
     def down(self):
         self.lab.down()
