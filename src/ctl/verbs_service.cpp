@@ -28,14 +28,20 @@ namespace {
 
 struct AddFlags {
   setup::ServiceSketch service;
-  std::vector<std::string> units, mirrors, checks;
-  std::string every, run;
+  std::vector<std::string> units, mirrors, checks, parameters;
+  std::string every, run, ocf;
   bool live = false, force = false, apply = true;
 };
 
 // "smbd" and "smbd.service": the unit.
 std::string unit_name(const std::string& text) {
   return text.find('.') == std::string::npos ? text + ".service" : text;
+}
+
+// "Dummy", "heartbeat:Dummy" and "ocf:heartbeat:Dummy": the agent.
+std::string agent_name(const std::string& text) {
+  const auto colons = std::count(text.begin(), text.end(), ':');
+  return (colons == 0 ? "ocf:heartbeat:" : colons == 1 ? "ocf:" : "") + text;
 }
 
 constexpr const char* kChecks =
@@ -65,7 +71,7 @@ std::optional<setup::CheckSketch> check_from(const std::string& text) {
 // What the loader cannot see: whether the units and folders are there. An empty text: all is well.
 std::string not_there(const setup::ServiceSketch& service, bool force) {
   for (const setup::UnitSketch& unit : service.units) {
-    if (force || !unit.run.empty() || !program_exists("systemctl")) continue;
+    if (force || !unit.systemd() || !program_exists("systemctl")) continue;
     const Ran ran = run_program({"systemctl", "cat", "--", unit.name}, true);
     if (ran.code == 1)
       return fmt::format(
@@ -89,7 +95,7 @@ std::string not_there(const setup::ServiceSketch& service, bool force) {
 void disable_at_boot(const setup::ServiceSketch& service) {
   if (service.hot || !program_exists("systemctl")) return;
   for (const setup::UnitSketch& unit : service.units) {
-    if (!unit.run.empty()) continue;
+    if (!unit.systemd()) continue;
     if (!unit_file_state(unit.name).starts_with("enabled")) continue;
     const bool done = run_program({"systemctl", "disable", "--", unit.name}, true).code == 0;
     std::printf("%s is %s started at boot%s\n", unit.name.c_str(), done ? "no longer" : "still",
@@ -192,9 +198,22 @@ int complain_of(const std::vector<ConfigProblem>& problems, const std::string& f
 
 bool assemble(AddFlags& flags) {
   setup::ServiceSketch& service = flags.service;
-  for (const std::string& unit : flags.units)
-    service.units.push_back({unit_name(unit), "", "", "", "", "", "", ""});
-  if (!flags.run.empty()) service.units.push_back({service.name, flags.run, "", "", "", "", "", ""});
+  for (const std::string& unit : flags.units) service.units.push_back({unit_name(unit)});
+  if (!flags.run.empty()) service.units.push_back({service.name, flags.run});
+  if (!flags.ocf.empty()) service.units.push_back({.name = service.name, .ocf = agent_name(flags.ocf)});
+  for (const std::string& text : flags.parameters) {
+    const size_t equals = text.find('=');
+    const std::string name = text.substr(0, equals);
+    if (flags.ocf.empty() || equals == std::string::npos || setup::name_from(name, "_", 64, "") != name) {
+      complain(
+          fmt::format("--parameter {}: write it as --ocf AGENT --parameter NAME=VALUE; the agent's manual "
+                      "page lists the names",
+                      setup::comment_text(name)),
+          kExitUsage);
+      return false;
+    }
+    service.units.back().parameters.emplace_back(name, text.substr(equals + 1));
+  }
   for (const std::string& text : flags.checks) {
     const auto check = check_from(text);
     if (!check) {
@@ -329,7 +348,11 @@ void add_adding(CLI::App& service, Globals& globals, Chosen& chosen) {
   verb->add_option("--address", flags->service.addresses,
                    "What clients connect to; the length of its network may be left out");
   verb->add_option("--unit", flags->units, "systemd units, in the order of their start");
-  verb->add_option("--run", flags->run, "Instead of a unit: a program that stays in the foreground");
+  CLI::Option* run =
+      verb->add_option("--run", flags->run, "Instead of a unit: a program that stays in the foreground");
+  verb->add_option("--ocf", flags->ocf, "Instead of a unit: an OCF resource agent, as heartbeat:pgsql")
+      ->excludes(run);
+  verb->add_option("--parameter", flags->parameters, "NAME=VALUE for that agent; may be given several times");
   verb->add_option("--mirror", flags->mirrors,
                    "Folders (with \"/\" at the end) and files that are copied to the standby");
   verb->add_option("--every", flags->every, "How often they are (default: 5min)");

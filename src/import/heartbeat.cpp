@@ -136,7 +136,7 @@ void add_resource(const std::string& text, int line, ServiceSketch& service, std
   } else if (agent == "MailTo") {
     if (state.sketch.notify_mail.empty() && parts.size() > 1) state.sketch.notify_mail = parts[1];
   } else if (parts.size() == 1 && is_unit_name(agent)) {
-    service.units.push_back({agent + ".service", "", "", "", "", "", "", ""});
+    service.units.push_back({agent + ".service"});
     state.finder.left(line,
                       fmt::format("the script {} is taken for the systemd unit {}.service", agent, agent),
                       "correct its name, and `systemctl disable` it on both nodes");

@@ -60,20 +60,11 @@ struct Agent {
   std::string_view agent, unit;
 };
 // Agents whose work the distribution's own unit does.
-constexpr Agent kAgents[] = {{"apache", "apache2.service"},
-                             {"nginx", "nginx.service"},
-                             {"pgsql", "postgresql.service"},
-                             {"mysql", "mariadb.service"},
-                             {"mariadb", "mariadb.service"},
-                             {"nfsserver", "nfs-server.service"},
-                             {"named", "named.service"},
-                             {"postfix", "postfix.service"},
-                             {"dovecot", "dovecot.service"},
-                             {"squid", "squid.service"},
-                             {"tomcat", "tomcat10.service"},
-                             {"dhcpd", "isc-dhcp-server.service"},
-                             {"symlink", ""},
-                             {"exportfs", ""}};
+constexpr Agent kAgents[] = {
+    {"apache", "apache2.service"}, {"nginx", "nginx.service"},     {"pgsql", "postgresql.service"},
+    {"mysql", "mariadb.service"},  {"mariadb", "mariadb.service"}, {"nfsserver", "nfs-server.service"},
+    {"named", "named.service"},    {"postfix", "postfix.service"}, {"dovecot", "dovecot.service"},
+    {"squid", "squid.service"},    {"tomcat", "tomcat10.service"}, {"dhcpd", "isc-dhcp-server.service"}};
 
 void add_address(const Primitive& primitive, ServiceSketch& service, std::string& nic) {
   const std::string length = parameter(primitive, "cidr_netmask");
@@ -82,8 +73,18 @@ void add_address(const Primitive& primitive, ServiceSketch& service, std::string
     nic = name.substr(0, name.find(':'));
 }
 
-void add_unit(ServiceSketch& service, const std::string& unit) {
-  service.units.push_back({unit, "", "", "", "", "", "", ""});
+void add_unit(ServiceSketch& service, const std::string& unit) { service.units.push_back({unit}); }
+
+// Any other agent is a unit as it is: Pacemaker and clusterd speak to it in the same way.
+void add_ocf(const Primitive& primitive, ServiceSketch& service, Finder& finder) {
+  setup::UnitSketch unit{.name = setup::name_from(primitive.id, "._-", 60, "agent"), .ocf = primitive.agent};
+  for (const auto& [name, value] : primitive.parameters) {
+    if (!name.empty() && setup::name_from(name, "_", 64, "") == name)
+      unit.parameters.emplace_back(name, value);
+    else
+      finder.left(primitive.line, fmt::format("{}: the parameter {:.60}", primitive.id, name), "");
+  }
+  service.units.push_back(std::move(unit));
 }
 
 void add_agent(const Primitive& primitive, const std::string& type, ServiceSketch& service, Finder& finder) {
@@ -98,11 +99,13 @@ void add_agent(const Primitive& primitive, const std::string& type, ServiceSketc
     finder.left(primitive.line, what + " (storage)", "a mirror of the folders that the service needs");
   } else if (type == "MailTo") {
     finder.left(primitive.line, what, "[notify] mail = \"…\"");
-  } else if (known != std::end(kAgents) && !known->unit.empty()) {
+  } else if (known != std::end(kAgents)) {
     add_unit(service, std::string(known->unit));
     finder.left(
         primitive.line, what + fmt::format(" is replaced by the unit {}", known->unit),
         "check the name; what the agent's parameters say belongs into the program's own configuration");
+  } else if (primitive.agent.starts_with("ocf:")) {
+    add_ocf(primitive, service, finder);
   } else {
     finder.left(
         primitive.line, what,

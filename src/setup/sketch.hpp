@@ -29,8 +29,13 @@ struct NodeSketch {
 
 struct UnitSketch {
   std::string name;  // alone: a systemd unit
-  std::string run, start, stop, status, pid_file;
-  std::string start_timeout, stop_timeout;
+  std::string run = {}, start = {}, stop = {}, status = {}, pid_file = {};
+  std::string start_timeout = {}, stop_timeout = {};
+  std::string ocf = {};  // "ocf:heartbeat:Dummy"
+  std::vector<std::pair<std::string, std::string>> parameters =
+      {};  // of the agent; names of letters, digits, "_"
+
+  [[nodiscard]] bool systemd() const { return run.empty() && start.empty() && ocf.empty(); }
 };
 
 struct CheckSketch {

@@ -71,9 +71,9 @@ std::string inline_table(const std::vector<std::pair<std::string, std::string>>&
 std::string maybe(const std::string& text) { return text.empty() ? "" : toml_text(text); }
 
 std::string unit(const UnitSketch& unit) {
-  const bool plain =
-      unit.run.empty() && unit.start.empty() && unit.start_timeout.empty() && unit.stop_timeout.empty();
-  if (plain) return toml_text(unit.name);
+  if (unit.systemd() && unit.start_timeout.empty() && unit.stop_timeout.empty()) return toml_text(unit.name);
+  std::vector<std::pair<std::string, std::string>> parameters;
+  for (const auto& [name, value] : unit.parameters) parameters.emplace_back(name, toml_text(value));
   return inline_table({{"name", maybe(unit.name)},
                        {"run", maybe(unit.run)},
                        {"start", maybe(unit.start)},
@@ -81,7 +81,9 @@ std::string unit(const UnitSketch& unit) {
                        {"status", maybe(unit.status)},
                        {"pid_file", maybe(unit.pid_file)},
                        {"start_timeout", maybe(unit.start_timeout)},
-                       {"stop_timeout", maybe(unit.stop_timeout)}});
+                       {"stop_timeout", maybe(unit.stop_timeout)},
+                       {"ocf", maybe(unit.ocf)},
+                       {"parameters", parameters.empty() ? "" : inline_table(parameters)}});
 }
 
 std::string check(const CheckSketch& check) {

@@ -22,6 +22,7 @@ using testing::Field;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::Pair;
 
 std::string read(const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
@@ -262,7 +263,10 @@ TEST(Crm, GroupsAndColocationsBecomeServices) {
   EXPECT_EQ(config.cluster, "backoffice");
   const ServiceConfig& web = service(config, "g-web");
   EXPECT_THAT(addresses(web), ElementsAre("192.168.1.20/24"));
-  EXPECT_THAT(units(web), ElementsAre("apache2.service"));
+  EXPECT_THAT(units(web), ElementsAre("apache2.service", "p-lock"));
+  EXPECT_EQ(web.units[1].ocf.text(), "ocf:heartbeat:Dummy");
+  EXPECT_THAT(web.units[1].ocf.parameters, ElementsAre(Pair("state", "/run/a lock")));
+  EXPECT_THAT(imported.left, says("crm.txt", 28, "bad.name"));
   EXPECT_EQ(web.failback, Failback::kManual) << "the stickiness is stronger";
   const ServiceConfig& smb = service(config, "p-smbd");
   EXPECT_THAT(addresses(smb), ElementsAre("192.168.1.21/24"));
