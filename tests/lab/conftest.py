@@ -20,11 +20,12 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    share = os.environ.get("CLUSTERD_SHARE")  # "0/2": every second test, for workers beside each other
+    share = os.environ.get("CLUSTERD_SHARE")  # "0,1/5": two fifths of the tests, for workers beside each other
     if share:
-        number, workers = (int(part) for part in share.split("/"))
-        rest = [item for index, item in enumerate(items) if index % workers != number]
-        items[:] = [item for index, item in enumerate(items) if index % workers == number]
+        numbers, parts = share.split("/")
+        mine = {int(number) for number in numbers.split(",")}
+        rest = [item for index, item in enumerate(items) if index % int(parts) not in mine]
+        items[:] = [item for index, item in enumerate(items) if index % int(parts) in mine]
         config.hook.pytest_deselected(items=rest)
     if os.environ.get("CLUSTERD_LONG"):
         return
