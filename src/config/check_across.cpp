@@ -91,6 +91,7 @@ void check_across(ClusterDraft& cluster, const std::vector<ServiceDraft>& servic
   check_units(services, problems);
   check_mirror_paths(services, problems);
   check_fencing(cluster, services, problems);
+  check_always(cluster, services, problems);
   for (const ServiceDraft& service : services) cluster.config.services.push_back(service.config);
   if (cluster.services_known) check_relations(cluster.config.services, services, problems);
 }

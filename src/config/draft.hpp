@@ -27,6 +27,7 @@ struct ClusterDraft {
   bool services_known = true;                       // every file of a service could be parsed
   Place watchdog;                                   // of its timeout, or its table
   std::array<std::optional<Place>, kNodes> fences;  // per node: of its table
+  std::vector<Place> always;                        // per path of the always mirror
   std::array<bool, kNodes> delay_given{};           // per node: its fence has a delay of its own
 };
 
@@ -62,6 +63,10 @@ void read_watchdog(const Value& table, ClusterDraft& draft, Problems& problems);
 void read_fences(const Value& table, ClusterDraft& draft, Problems& problems);
 // What only the whole configuration can show of watchdog, fences and effects.
 void check_fencing(ClusterDraft& cluster, const std::vector<ServiceDraft>& services, Problems& problems);
+
+void read_always(const Value& table, const std::string& dir, ClusterDraft& draft, Problems& problems);
+// What only the whole configuration can show of the always mirror.
+void check_always(const ClusterDraft& cluster, const std::vector<ServiceDraft>& services, Problems& problems);
 
 [[nodiscard]] RecordConfig read_record(const Value& value, Problems& problems);
 

@@ -73,6 +73,9 @@ void add_cluster(const Config& config, std::vector<std::string>& out) {
   lines.add("host_gone", t.host_gone);
   lines.add("host_back", t.host_back);
   lines.add("probe", t.probe_slow);
+  // Only where there are some, so that a cluster without an always mirror can be upgraded node by node.
+  if (!config.always.paths.empty()) lines.add("always paths", quoted(config.always.paths));
+  if (!config.always.exclude.empty()) lines.add("always exclude", quoted(config.always.exclude));
   if (config.watchdog) lines.add("watchdog timeout", config.watchdog->timeout);
   for (size_t n = 0; n < kNodes; ++n) {
     const auto& fence = config.fences.at(n);

@@ -138,6 +138,7 @@ void read_cluster(const Value& root, const std::string& dir, ClusterDraft& draft
   if (const Value* hooks = file.table("hooks")) read_hooks(*hooks, config, problems);
   if (const Value* ssh = file.table("ssh")) read_ssh(*ssh, config, problems);
   if (const Value* mirror = file.table("mirror")) read_mirror_port(*mirror, config, problems);
+  if (const Value* always = file.table("always")) read_always(*always, dir, draft, problems);
   if (const Value* record = file.find("record")) static_cast<void>(read_record(*record, problems));
   file.finish();
 }

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "config/draft.hpp"
+#include "config/paths.hpp"
 
 namespace clusterd::config {
 
@@ -13,48 +14,11 @@ namespace {
 using std::chrono::hours;
 using std::chrono::seconds;
 
-// Nothing in or under these is anybody's data, or is safe to write from another machine.
-constexpr std::array<std::string_view, 12> kForbiddenTrees{"/proc",    "/sys",   "/dev",   "/run",
-                                                           "/var/run", "/boot",  "/bin",   "/sbin",
-                                                           "/lib",     "/lib32", "/lib64", kStateDir};
-// These hold what makes a node itself (its name, addresses, programs): parts of them may be mirrored, not
-// all.
-constexpr std::array<std::string_view, 4> kForbiddenWhole{"/etc", "/usr", "/var", "/var/lib"};
-
-std::string_view without_slash(std::string_view path) {
-  return path.size() > 1 && path.back() == '/' ? path.substr(0, path.size() - 1) : path;
-}
-
-bool is_under(std::string_view path, std::string_view tree) {
-  return path == tree ||
-         (path.size() > tree.size() && path.substr(0, tree.size()) == tree && path[tree.size()] == '/');
-}
-
-// What is wrong with mirroring the path, and what to do; nullopt where nothing is.
-std::optional<std::pair<std::string, std::string>> refused(const std::string& path) {
-  if (path == "/") return {{"is the whole system", "list the directories of the service"}};
-  if (!is_plain_path(path))
-    return {
-        {"is no plain absolute path",
-         "write it in full, from \"/\" on, without \"..\", \".\" and \"//\"; a directory ends with \"/\""}};
-  const std::string_view bare = without_slash(path);
-  for (const std::string_view tree : kForbiddenTrees) {
-    if (!is_under(bare, tree)) continue;
-    if (tree == kStateDir) return {{"is clusterd's own state, which belongs to one node", "remove it"}};
-    return {{fmt::format("lies in {}, which belongs to the node itself", tree), "remove it"}};
-  }
-  for (const std::string_view whole : kForbiddenWhole)
-    if (bare == whole)
-      return {{"holds what makes a node itself, such as its name, its addresses and clusterd's own state",
-               fmt::format("list the parts that belong to the service, as in \"{}/NAME/\"", whole)}};
-  return std::nullopt;
-}
-
 void read_paths(Section& section, MirrorConfig& mirror, std::vector<Place>& places, Problems& problems) {
   if (!section.has("paths"))
     problems.error(section.place(), "a mirror lacks the key paths", "add paths = [\"/srv/NAME/\"]");
   for (const Text& text : section.texts("paths", kMaxPathsPerMirror)) {
-    if (const auto why = refused(text.value)) {
+    if (const auto why = fault_of_path(text.value)) {
       problems.error(text.place, fmt::format("\"{:.200}\" cannot be mirrored: it {}", text.value, why->first),
                      why->second);
       continue;

@@ -233,6 +233,12 @@ struct FenceConfig {
   Duration delay{};                               // before this node is switched off
 };
 
+// The always mirror: files of the site that are the same on both nodes, wherever they are edited
+// (docs/decisions/0015). A directory ends with "/". Empty: there is none.
+struct AlwaysConfig {
+  std::vector<std::string> paths, exclude;
+};
+
 enum class Rejoin : uint8_t { kAuto, kManual };
 
 struct Config {
@@ -252,6 +258,7 @@ struct Config {
   NotifyConfig notify;
   HookConfig hooks;
   SshConfig ssh;
+  AlwaysConfig always;
   std::optional<WatchdogConfig> watchdog;
   std::array<std::optional<FenceConfig>, kNodes> fences;  // per node: how that node is switched off
   uint64_t hash = 0;                                      // over everything that both nodes must share (S12)

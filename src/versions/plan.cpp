@@ -193,7 +193,9 @@ Plan plan(const Config& old, const Config& now) {
           old.nodes.at(n).name, now.nodes.at(n).name);
   for (std::string& line : changed_settings(lines_of(old, "cluster.toml"), lines_of(now, "cluster.toml")))
     out.cluster.push_back({Effect::kNothing, std::move(line)});
-  out.arbitration = !out.cluster.empty();
+  // What the always mirror carries has nothing to do with how the nodes hear each other.
+  out.arbitration =
+      std::ranges::any_of(out.cluster, [](const Step& step) { return !step.text.starts_with("always "); });
   if (private_settings(old) != private_settings(now) || !has_same_parameters(old, now))
     out.cluster.push_back({Effect::kNothing, kPrivateSettings});
   for (const ServiceConfig& service : now.services) {

@@ -94,6 +94,8 @@ const Row kRows[] = {
      "node.serv1.heartbeat", true},
     {"a reference host", "cluster.toml", "\"192.168.1.1\", ", "", "", Effect::kNothing, "reference_hosts",
      true},
+    {"a file of the site more", "cluster.toml", "[timing]", "[always]\npaths = [\"/etc/hosts\"]\n[timing]",
+     "", Effect::kNothing, "always paths: [\"/etc/hosts\"]", false},
     {"who is told", "cluster.toml", "mail = \"root\"", "mail = \"anna\"", "", Effect::kNothing,
      kPrivateSettings, false},
 };
