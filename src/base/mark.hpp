@@ -130,6 +130,8 @@ namespace clusterd {
   X(kShutdownCalledOff, "shutdown-called-off")                                   \
   X(kDivergenceAccepted, "divergence-accepted")                                  \
   X(kMirrorOrderRefused, "mirror-order-refused-not-active")                      \
+  X(kAlwaysStuck, "always-mirror-waits-for-a-human")                             \
+  X(kAlwaysGoesOn, "always-mirror-waits-for-nobody-any-more")                    \
   /* reference hosts */                                                          \
   X(kProbeOvertaken, "probe-answer-that-was-overtaken-ignored")                  \
   X(kProbeRunBroken, "run-of-answers-broken-by-a-gap")                           \

@@ -207,6 +207,7 @@ struct Command {
     kMirrorScrub,     // service [, text = mirror]: compare contents now
     kMirrorPause,     // service [, text = mirror]: nothing is carried over …
     kMirrorResume,    // … until it goes on
+    kAlwaysStuck,     // text: what of the always mirror waits for a human; empty: nothing any more
   } kind = Kind::kMove;
   uint64_t id = 0;  // the Reply carries it
   std::optional<ServiceId> service;

@@ -58,6 +58,8 @@ void Node::Impl::obey(const Command& command, Actions& out) {
     case Command::Kind::kHoldBack:
     case Command::Kind::kHoldBackNoMore:
       return order_hold_back(command, out);
+    case Command::Kind::kAlwaysStuck:
+      return order_always_stuck(command, out);
   }
 }
 
@@ -259,6 +261,20 @@ void Node::Impl::order_hold_back(const Command& command, Actions& out) {
   }
   holds_back_ = hold;
   reply(out, command.id, true, hold ? "takes nothing over" : "takes over as ever");
+}
+
+// Not a decision of this node: clusterd-config says what it cannot do by itself, so that it is told as every
+// other trouble is. Said again and again; told once.
+void Node::Impl::order_always_stuck(const Command& command, Actions& out) {
+  if (command.text != always_stuck_) {
+    mark(command.text.empty() ? Mark::kAlwaysGoesOn : Mark::kAlwaysStuck);
+    if (command.text.empty())
+      log(out, Severity::kNotice, "the always mirror: nothing waits for a decision any more");
+    else
+      notice(out, Severity::kWarning, "always-stuck", command.text);
+  }
+  always_stuck_ = command.text;
+  reply(out, command.id, true, "noted");
 }
 
 // ---- requests ----

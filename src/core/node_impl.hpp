@@ -44,7 +44,7 @@ class Node::Impl {
             retry_persist_, told_persist_failed_, held_replies_, waiting_, request_, answered_request_,
             answer_, answer_is_new_, answer_version_, last_decision_, nics_up_, spare_used_, spare_lost_,
             spare_due_, host_rebooted_, fencing_, watchdog_armed_, next_pet_, next_arm_, unsane_since_,
-            told_unsane_, told_unarmed_, watchdog_detail_, tells_lacks_, peer_lacks_);
+            told_unsane_, told_unarmed_, watchdog_detail_, tells_lacks_, peer_lacks_, always_stuck_);
     archive.same_size(gates_, config_.services);
     archive.same_size(link_up_, config_.links);
     archive.same_size(unsane_since_, config_.services);
@@ -133,6 +133,7 @@ class Node::Impl {
   void order_stop_services();
   void order_restart(const Command& command, Actions& out);
   void order_hold_back(const Command& command, Actions& out);
+  void order_always_stuck(const Command& command, Actions& out);
   void lock(const std::string& reason, Actions& out);
   void unlock(Actions& out);
   bool forward(Request::Kind kind, const Command& command, Actions& out);
@@ -208,6 +209,7 @@ class Node::Impl {
   std::optional<uint64_t> restart_command_;
   Instant promised_until_ = kLongAgo;  // what this node has promised to its peer
   bool holds_back_ = false;            // until both nodes have settled on a configuration
+  std::string always_stuck_;           // what of the always mirror waits for a human
 
   // Persisting.
   PersistedState submitted_;

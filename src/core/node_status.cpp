@@ -96,6 +96,7 @@ void Node::Impl::make_status() {
   for (size_t i = 0; i < services_.size(); ++i)
     status.services.at(i).lacks_at_peer = peer_heard() && ((peer_lacks_ >> i) & 1U) != 0;
   status.config_differs = !config_agrees();
+  status.always_stuck = always_stuck_;
   status.moves_stopped = moves_stopped_;
   status.lease = lease_;
   status.lateness = lateness_;

@@ -103,6 +103,7 @@ struct Status {
   std::vector<HostStatus> hosts;
   std::vector<ServiceStatus> services;
   bool config_differs = false;
+  std::string always_stuck;    // what of the always mirror waits for a human; empty: nothing
   bool moves_stopped = false;  // too many takeovers within an hour (S11)
   Instant lease = kLongAgo;    // until when this node may be active
   Duration lateness{};         // by which the own loop was late lately

@@ -277,6 +277,9 @@ void node_alarms(View status, std::vector<std::string>& found) {
   if (status["config_differs"].yes()) {
     found.push_back("the nodes' configurations differ, so nothing is taken over → clusterctl check");
   }
+  if (const std::string stuck = clean(status["always_stuck"]); !stuck.empty()) {
+    found.push_back("the always mirror: " + stuck + " → clusterctl always");
+  }
   if (status["moves_stopped"].yes()) {
     found.push_back(
         "too many takeovers within an hour: automatic moves are stopped → clusterctl why; then clusterctl "

@@ -57,6 +57,8 @@ void check_peer(Findings& findings, const Config& config, const Status& status) 
   } else {
     findings.ok("configuration", fmt::format("{} has the same configuration", peer));
   }
+  if (!status.always_stuck.empty())
+    findings.warning("always mirror", status.always_stuck, "clusterctl always shows both sides of each");
 }
 
 void check_links(Findings& findings, const Config& config, const Status& status) {

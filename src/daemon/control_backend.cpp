@@ -28,6 +28,7 @@ constexpr std::array kKinds = {
     std::pair<std::string_view, Kind>{"mirror-scrub", Kind::kMirrorScrub},
     std::pair<std::string_view, Kind>{"mirror-pause", Kind::kMirrorPause},
     std::pair<std::string_view, Kind>{"mirror-resume", Kind::kMirrorResume},
+    std::pair<std::string_view, Kind>{"always-stuck", Kind::kAlwaysStuck},
 };
 
 // One member of the body. An empty text means that it was fine.

@@ -41,6 +41,7 @@ bool needs_service(Kind kind) {
     case Kind::kPrepareRestart:
     case Kind::kHoldBack:
     case Kind::kHoldBackNoMore:
+    case Kind::kAlwaysStuck:
       return false;
   }
   return false;

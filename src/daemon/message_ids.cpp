@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::array kIds{
     std::pair<std::string_view, std::string_view>{"address-in-use", "ee564202ac1144099eea9a91a94ffd23"},
+    std::pair<std::string_view, std::string_view>{"always-stuck", "7636aa52b277494993922f49b7991313"},
     std::pair<std::string_view, std::string_view>{"config-differs", "833dade40a2d478b870e93b9a690cced"},
     std::pair<std::string_view, std::string_view>{"disk-failed", "872b5840ea2d4881932ab00494b84575"},
     std::pair<std::string_view, std::string_view>{"diverged", "c3fe7b9199844c18bdc2f7bdcb1691d7"},

@@ -336,6 +336,7 @@ std::string status_json(const Config& config, const Status& status, const Daemon
   object["engine"] = "embedded";
   object["config_hash"] = hex(config.hash);
   object["config_differs"] = status.config_differs;
+  object["always_stuck"] = status.always_stuck;
   object["moves_stopped"] = status.moves_stopped;
   object["lease_remaining_ms"] = left_ms(status.lease, facts.now);
   object["lateness_ms"] = rounded(to_ms(status.lateness));

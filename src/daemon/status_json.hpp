@@ -6,6 +6,7 @@
 //    "boot": "hex", "uptime_s": 12.3,
 //    "mode": "reference", "guarantee": "…", "fence": "ready" | null, "watchdog": "armed: …" | null,
 //    "engine": "embedded", "config_hash": "hex", "config_differs": false,
+//    "always_stuck": "" (what of the always mirror waits for a human),
 //    "moves_stopped": false, "lease_remaining_ms": 540.2 | null, "lateness_ms": 0.1,
 //    "worst_lateness_ms": 3.2, "timing": {"profile": "steady", "heartbeat_ms", "lease_ms", "window_ms",
 //    "gate_latency_ms"}, "gate": {"kind": "bpf" | "none", "detail": "…"}, "realtime": true, "memory_locked":

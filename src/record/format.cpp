@@ -154,7 +154,8 @@ struct EventText {
                                    "hold-back-no-more",
                                    "mirror-scrub",
                                    "mirror-pause",
-                                   "mirror-resume"};
+                                   "mirror-resume",
+                                   "always-stuck"};
     const auto kind = static_cast<size_t>(e.kind);
     return fmt::format("order {}: {} {}", e.id, kind < kKinds.size() ? kKinds.at(kind) : "?", e.text);
   }

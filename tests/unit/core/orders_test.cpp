@@ -42,6 +42,25 @@ void follow(Bench& b) {
   b.run(seconds(1));
 }
 
+// What the always mirror cannot do by itself is told once, however often it is said.
+TEST(Orders, WhatTheAlwaysMirrorWaitsForIsToldOnce) {
+  Bench b;
+  b.start();
+  const auto told = [&] {
+    return std::count_if(b.notices.begin(), b.notices.end(),
+                         [](const Notice& n) { return n.kind == "always-stuck"; });
+  };
+  EXPECT_EQ(order(b, Kind::kAlwaysStuck, std::nullopt, std::nullopt, "/etc/hosts differs"), "ok: noted");
+  EXPECT_EQ(order(b, Kind::kAlwaysStuck, std::nullopt, std::nullopt, "/etc/hosts differs"), "ok: noted");
+  EXPECT_EQ(told(), 1);
+  EXPECT_EQ(b.node->status().always_stuck, "/etc/hosts differs");
+  order(b, Kind::kAlwaysStuck, std::nullopt, std::nullopt, "/etc/hosts and /etc/x differ");
+  EXPECT_EQ(told(), 2);
+  order(b, Kind::kAlwaysStuck);
+  EXPECT_EQ(b.node->status().always_stuck, "");
+  EXPECT_EQ(told(), 2);
+}
+
 TEST(Orders, NameAServiceThatExists) {
   Bench b;
   b.become_active();

@@ -243,11 +243,13 @@ TEST(CheckJson, FindsWhatIsWrong) {
   Status status = example_status();
   status.nodes[1].clock_skew = seconds(-5);
   status.config_differs = true;
+  status.always_stuck = "/etc/hosts: it differs";
   DaemonFacts facts = example_facts();
   facts.has_gate = false;
   const std::string text = check_json(example_config(), status, facts);
   EXPECT_NE(text.find("the clock of serv2 differs by -5.0 s"), std::string::npos);
   EXPECT_NE(text.find("serv2 has a different configuration"), std::string::npos);
+  EXPECT_NE(text.find("/etc/hosts: it differs"), std::string::npos);
   EXPECT_NE(text.find("192.168.1.1 does not answer"), std::string::npos);
   EXPECT_NE(text.find("without the kernel's gate"), std::string::npos);
 }
