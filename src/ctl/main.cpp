@@ -17,8 +17,8 @@ using namespace clusterd::ctl;
 
 constexpr const char* kFooter =
     "Exit codes: 0 done; 1 refused or failed; 2 wrong arguments; 3 the daemon is not reachable;\n"
-    "4 something needs a human (check, diverged, versions, status --exit-code); 77 this user may not ask for it;\n"
-    "78 the configuration has errors.\n"
+    "4 something needs a human (always, check, diverged, versions, status --exit-code);\n"
+    "77 this user may not ask for it; 78 the configuration has errors.\n"
     "Every verb has its own --help with an example. More: docs/operations.md";
 
 }  // namespace
@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   add_service_verbs(app, globals, chosen);
   add_apply_verbs(app, globals, chosen);
   add_version_verbs(app, globals, chosen);
+  add_always_verbs(app, globals, chosen);
   add_import_verbs(app, globals, chosen);
   add_complete_verb(app, globals, chosen);
   try {

@@ -42,6 +42,7 @@ void add_setup_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_service_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_apply_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_version_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
+void add_always_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_import_verbs(CLI::App& app, Globals& globals, Chosen& chosen);
 void add_complete_verb(CLI::App& app, Globals& globals, Chosen& chosen);
 

@@ -85,7 +85,9 @@ Words candidates(CLI::App& app, const Globals& globals, const Words& words) {
     }
   }
   if (!before.empty() && takes_value(verb, before)) {
-    return before == "--node" || before == "--self" ? live_names(globals, "node", "") : Words{};
+    const bool is_node = before == "--node" || before == "--self" ||
+                         (before == "--from" && verb->get_name() == "keep");  // others mean another "from"
+    return is_node ? live_names(globals, "node", "") : Words{};
   }
   Words found;
   if (!words.empty() && words.back().rfind('-', 0) == 0) {

@@ -30,6 +30,8 @@ Result<void> Keeper::run() {
   begin();
   std::thread server([this] { serve(); });
   server.detach();
+  std::thread always([this] { always_.run(); });
+  always.detach();
   while (::getppid() == daemon_) {
     pollfd poller{socket_.get(), POLLIN, 0};
     if (::poll(&poller, 1, kTickMs) > 0) answer_local();

@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "keep/always.hpp"
 #include "keep/node.hpp"
 #include "linux/host/talk.hpp"
 
@@ -45,6 +46,7 @@ class Keeper {
   void note(const std::function<void(versions::Record&)>& edit) const;
 
   ThisNode node_;
+  AlwaysMirror always_{node_};
   const pid_t daemon_;
   Fd socket_;
   std::atomic<int64_t> port_free_until_ms_{0};

@@ -55,6 +55,7 @@ std::string Keeper::answer_clusterctl(const std::string& question) {
   if (!value) return answered_refusal("no question that clusterd-config knows");
   const std::string what = what_of(*value);
   if (what == "apply") return apply(node_, apply_from(*value));
+  if (auto answer = always_.answer_local(*value)) return *answer;
   if (what == "release-port") {
     port_free_until_ms_ = boottime_ms() + kPortFreeMs;
     return answered_done();
@@ -117,7 +118,10 @@ void Keeper::answer_caller(Talk talk) {
   auto sealed = SecretTalk::answer(std::move(talk), *secret, {config.cluster, caller, node_.name()});
   if (!sealed) return;
   const auto question = sealed->hear(kQuestionLimit);
-  if (question) static_cast<void>(sealed->say(answer_peer(node_, caller, *question)));
+  if (!question) return;
+  const auto value = versions::parsed(*question);
+  const auto always = value ? always_.answer_peer(*value) : std::nullopt;
+  static_cast<void>(sealed->say(always ? *always : answer_peer(node_, caller, *question)));
 }
 
 }  // namespace clusterd::keep

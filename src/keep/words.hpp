@@ -6,7 +6,9 @@
 //   files, of version N or as they are now  → the files
 //   prepare: version, files, flags          → prepared, or why not
 //   activate: version                       → activated, or why not
+//   always-look, always-files               → what the always mirror has, and parts of it (always/words.hpp)
 // On the Unix socket also:
+//   always-show, always-keep: path, from    → how the always mirror stands; what a human decides of it
 //   apply: what and how                     → the version's number, or why not
 //   ask-peer, files-peer                    → the other node's answer
 //   release-port                            → the TCP port is free for a pairing for a moment

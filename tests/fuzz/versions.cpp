@@ -1,4 +1,5 @@
 // What clusterd-config is asked and answered by the other node, and the record of versions on disk.
+#include "always/words.hpp"
 #include "keep/words.hpp"
 #include "targets.hpp"
 
@@ -46,6 +47,35 @@ void record(const std::string& text) {
   require(again && *again == *read, "a record is read back as it was");
 }
 
+// What the always mirror of the other node says, asks for and brings.
+void always_words(const std::string& text) {
+  static const AlwaysConfig kListed{{"/etc/hosts", "/etc/site/"}, {"*.bak"}};
+  if (const auto stored = always::stored_from(text))
+    require(always::stored_from(always::encoded(*stored)) == *stored, "a store is read back as it was");
+  const auto value = versions::parsed(text);
+  if (!value) return;
+  for (const always::Wanted& wanted : always::wanted_from(*value))
+    require(always::is_digest(wanted.digest) && wanted.at <= always::kMaxFileBytes, "a part of a file");
+  if (const auto parts = always::parts_from(*value)) {
+    size_t bytes = 0;
+    for (const always::Part& part : *parts) bytes += part.data.size();
+    require(bytes <= always::kMaxCarriedBytes, "no more than is asked for");
+  }
+  const auto word = always::word_from(*value);
+  if (!word) return;
+  require(always::word_from(*versions::parsed(always::encoded(*word))) == *word, "a word is read back");
+  if (!always::fault_of(kListed, *word).empty()) return;
+  for (const auto& [path, entry] : word->entries)
+    require(path.starts_with("/etc/") && path.find("/../") == std::string::npos &&
+                always::covers(kListed, path, entry.kind == always::Kind::kFolder),
+            "only what is listed");
+  always::Word mine;
+  const auto findings = always::judge(kListed, {"a", "b"}, mine, *word);
+  require(always::stuck(findings).size() <= 1024, "a text of bounded length");
+  for (const auto& [path, agreement] : always::agreed_after(findings, mine, *word))
+    require(agreement.number > 0, "a number");
+}
+
 // What stands behind the digest: files of any names and contents, and one byte of the question changed.
 void prepared(Feed& feed) {
   keep::Prepare prepare;
@@ -71,6 +101,7 @@ void fuzz_versions(Bytes input) {
   const uint8_t choice = feed.byte();
   if (choice % 4 == 3) return prepared(feed);
   const std::string text(text_of(feed.rest()));
+  if (choice >= 128) return always_words(text);
   if (choice % 4 == 0) return questions(text);
   if (choice % 4 == 1) return answers(text);
   record(text);

@@ -24,6 +24,8 @@ CASES = [
     (["status", "--ex"], {"--exit-code"}),
     (["backups", "list", "--node", "serv"], {"serv1", "serv2"}),
     (["why", "w"], {"web"}),
+    (["always", "k"], {"keep"}),
+    (["always", "keep", "/etc/hosts", "--from", "serv"], {"serv1", "serv2"}),
 ]
 
 
