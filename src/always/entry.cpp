@@ -30,6 +30,8 @@ const char* name(Kind kind) {
       return "link";
     case Kind::kOpaque:
       return "opaque";
+    case Kind::kSpecial:
+      return "special";
   }
   return "";
 }
@@ -40,6 +42,7 @@ bool same(const Entry& a, const Entry& b) {
     case Kind::kAbsent:
       return true;
     case Kind::kOpaque:
+    case Kind::kSpecial:
       return false;
     case Kind::kLink:
       return a.content == b.content;

@@ -17,8 +17,9 @@ enum class Kind : uint8_t {
   kAbsent,
   kFile,
   kFolder,
-  kLink,    // a symbolic link: never followed
-  kOpaque,  // something that cannot be carried; `content` says why
+  kLink,     // a symbolic link: never followed
+  kOpaque,   // something that cannot be carried; `content` says why
+  kSpecial,  // a socket, a device: of no concern, unless it stands where something else is expected
 };
 [[nodiscard]] const char* name(Kind kind);
 

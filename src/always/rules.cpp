@@ -51,6 +51,12 @@ bool put_back(const Entry& entry, const Agreement* own, const Agreement& base) {
          !same(entry, base.entry);
 }
 
+bool of_no_concern(const Entry& mine, const Entry& theirs, const Agreement* base) {
+  const auto nothing = [](const Entry& entry) { return !entry.there() || entry.kind == Kind::kSpecial; };
+  const bool special = mine.kind == Kind::kSpecial || theirs.kind == Kind::kSpecial;
+  return special && nothing(mine) && nothing(theirs) && (base == nullptr || !base->entry.there());
+}
+
 Finding judge_path(const Names& names, const std::string& path, const Entry& mine, const Entry& theirs,
                    const Bases& bases) {
   Finding out{path, Verdict::kAgree, "", mine, theirs};
@@ -59,9 +65,13 @@ Finding judge_path(const Names& names, const std::string& path, const Entry& min
     out.why = std::move(why);
     return out;
   };
-  for (const auto& [entry, node] : {std::pair(&mine, &names.self), std::pair(&theirs, &names.peer)})
+  for (const auto& [entry, node] : {std::pair(&mine, &names.self), std::pair(&theirs, &names.peer)}) {
     if (entry->kind == Kind::kOpaque)
       return is(Verdict::kRefused, fmt::format("on {} {}", *node, mirror::escape(entry->content)));
+    if (entry->kind == Kind::kSpecial)
+      return is(Verdict::kRefused,
+                fmt::format("on {} it is neither a file nor a directory nor a symbolic link", *node));
+  }
   if (same(mine, theirs)) return out;
   const Agreement* base = bases.valid();
   if (base == nullptr) {
@@ -135,18 +145,16 @@ class Vanished {
 
 // Below something that one node cannot look into, nothing is known.
 void refuse_below_opaque(std::vector<Finding>& findings) {
-  const Finding* opaque = nullptr;
-  std::vector<const Finding*> all;
+  std::vector<Finding> opaque;
   for (const Finding& finding : findings)
-    if (finding.verdict == Verdict::kRefused) all.push_back(&finding);
+    if (finding.verdict == Verdict::kRefused) opaque.push_back(finding);
   for (Finding& finding : findings) {
     if (finding.verdict == Verdict::kRefused) continue;
     const auto above =
-        std::ranges::find_if(all, [&](const Finding* one) { return is_under(finding.path, one->path); });
-    if (above == all.end()) continue;
-    opaque = *above;
+        std::ranges::find_if(opaque, [&](const Finding& one) { return is_under(finding.path, one.path); });
+    if (above == opaque.end()) continue;
     finding.verdict = Verdict::kRefused;
-    finding.why = opaque->why;
+    finding.why = above->why;
   }
 }
 
@@ -159,46 +167,10 @@ std::set<std::string> all_paths(const Word& mine, const Word& theirs) {
   return paths;
 }
 
-}  // namespace
-
-const char* name(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kAgree:
-      return "agreed";
-    case Verdict::kTake:
-      return "arriving";
-    case Verdict::kWait:
-      return "waiting";
-    case Verdict::kConflict:
-      return "conflict";
-    case Verdict::kRefused:
-      return "refused";
-  }
-  return "";
-}
-
-bool stores_match(const Word& mine, const Word& theirs) {
-  const auto known = [](const StoreMark& seen, const StoreMark& store, bool has_agreed) {
-    if (seen.id.empty()) return !has_agreed;  // who has agreed on something has seen the other one
-    return seen.id == store.id && seen.turn <= store.turn;
-  };
-  return known(mine.seen, theirs.store, !mine.agreed.empty()) &&
-         known(theirs.seen, mine.store, !theirs.agreed.empty());
-}
-
-std::vector<Finding> judge(const AlwaysConfig& config, const Names& names, const Word& mine,
-                           const Word& theirs) {
-  std::vector<Finding> out;
-  for (const std::string& path : all_paths(mine, theirs)) {
-    const Entry &here = entry_of(mine, path), &there = entry_of(theirs, path);
-    const bool folder = here.kind == Kind::kFolder || there.kind == Kind::kFolder;
-    if (!covers(config, path, folder)) continue;
-    out.push_back(judge_path(names, path, here, there, bases_of(mine, theirs, path)));
-  }
-  refuse_below_opaque(out);
-  Vanished vanished(names, mine, theirs);
-  for (const std::string& listed : config.paths) vanished.review(out, listed);
-  return out;
+// `seen`: what the other node has seen of the store. Who has agreed on something has seen the other one.
+bool is_known(const StoreMark& store, const StoreMark& seen, bool has_agreed) {
+  if (seen.id.empty()) return !has_agreed;
+  return seen.id == store.id && seen.turn <= store.turn;
 }
 
 Agreements agreed_after(const std::vector<Finding>& findings, const Word& mine, const Word& theirs) {
@@ -223,6 +195,58 @@ Agreements agreed_after(const std::vector<Finding>& findings, const Word& mine, 
                   Agreement{std::move(entry), known ? base->number : bases.highest() + 1, false});
     }
   }
+  return out;
+}
+
+}  // namespace
+
+const char* name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kAgree:
+      return "agreed";
+    case Verdict::kTake:
+      return "arriving";
+    case Verdict::kWait:
+      return "waiting";
+    case Verdict::kConflict:
+      return "conflict";
+    case Verdict::kRefused:
+      return "refused";
+  }
+  return "";
+}
+
+bool stores_match(const Word& mine, const Word& theirs) {
+  return is_known(mine.store, theirs.seen, !theirs.agreed.empty()) &&
+         is_known(theirs.store, mine.seen, !mine.agreed.empty());
+}
+
+std::vector<Finding> judge(const AlwaysConfig& config, const Names& names, const Word& mine,
+                           const Word& theirs) {
+  std::vector<Finding> out;
+  for (const std::string& path : all_paths(mine, theirs)) {
+    const Entry &here = entry_of(mine, path), &there = entry_of(theirs, path);
+    const bool folder = here.kind == Kind::kFolder || there.kind == Kind::kFolder;
+    const Bases bases = bases_of(mine, theirs, path);
+    if (!covers(config, path, folder) || of_no_concern(here, there, bases.valid())) continue;
+    out.push_back(judge_path(names, path, here, there, bases));
+  }
+  refuse_below_opaque(out);
+  Vanished vanished(names, mine, theirs);
+  for (const std::string& listed : config.paths) vanished.review(out, listed);
+  return out;
+}
+
+Stored noted(const std::vector<Finding>& findings, const Word& mine, const Word& theirs,
+             const std::string& fresh_id) {
+  Stored out{mine.store, theirs.store, {}};
+  if (stores_match(mine, theirs)) {
+    out.agreed = agreed_after(findings, mine, theirs);
+  } else if (theirs.seen.id == mine.store.id && theirs.seen.turn > mine.store.turn) {
+    out.store = {fresh_id, 0};
+    return out;
+  }
+  if (out.agreed != mine.agreed) ++out.store.turn;
   return out;
 }
 

@@ -69,9 +69,18 @@ struct Names {
 [[nodiscard]] std::vector<Finding> judge(const AlwaysConfig& config, const Names& names, const Word& mine,
                                          const Word& theirs);
 
-// What this node has agreed on after these findings.
-[[nodiscard]] Agreements agreed_after(const std::vector<Finding>& findings, const Word& mine,
-                                      const Word& theirs);
+// What a node keeps on disk.
+struct Stored {
+  StoreMark store, seen;
+  Agreements agreed;
+  bool operator==(const Stored&) const = default;
+};
+
+// What this node has to keep after these findings. Where the stores do not match, nothing that was agreed on;
+// and a store that turns out to have been put back goes on as another one, called `fresh_id`: else it would
+// in time be taken for the one that the other node knows.
+[[nodiscard]] Stored noted(const std::vector<Finding>& findings, const Word& mine, const Word& theirs,
+                           const std::string& fresh_id);
 
 // A human's decision on the conflicts at and below `path`: what one node has there holds. nullopt: there is
 // none.

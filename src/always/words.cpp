@@ -44,7 +44,8 @@ std::optional<Entry> entry_from(const json::value& value) {
   Entry entry;
   const std::string kind = members.text("kind");
   bool known = false;
-  for (const Kind one : {Kind::kAbsent, Kind::kFile, Kind::kFolder, Kind::kLink, Kind::kOpaque}) {
+  for (const Kind one :
+       {Kind::kAbsent, Kind::kFile, Kind::kFolder, Kind::kLink, Kind::kOpaque, Kind::kSpecial}) {
     if (kind != name(one)) continue;
     entry.kind = one;
     known = true;

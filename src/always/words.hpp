@@ -44,12 +44,7 @@ struct Part {
 // nullopt: not written by `answered`, or more than was asked for.
 [[nodiscard]] std::optional<std::vector<Part>> parts_from(const json::value& answer);
 
-// What a store holds. nullopt: damaged.
-struct Stored {
-  StoreMark store, seen;
-  Agreements agreed;
-  bool operator==(const Stored&) const = default;
-};
+// nullopt: damaged.
 [[nodiscard]] std::string encoded(const Stored& stored);
 [[nodiscard]] std::optional<Stored> stored_from(const std::string& text);
 

@@ -184,28 +184,24 @@ void AlwaysMirror::save(const always::Stored& stored) {
 }
 
 void AlwaysMirror::agree(const std::vector<Finding>& findings) {
-  always::Stored next = stored_;
-  next.seen = theirs_.store;
+  always::Stored next = noted(findings, mine_, theirs_, always::Store::fresh_id());
   if (!stores_match(mine_, theirs_)) {
     if (!stored_.agreed.empty())
-      say(4,
-          fmt::format("what {} or {} remembered of their agreement is lost: what is equal is agreed on anew, "
-                      "and what differs is a conflict",
-                      force_.names.self, force_.names.peer));
-    next.agreed.clear();
-  } else {
-    next.agreed = agreed_after(findings, mine_, theirs_);
-    const std::lock_guard lock(mutex_);
-    for (auto& [path, order] : std::exchange(orders_, {})) {
-      const auto number = [&](const always::Agreements& all) {
-        const auto found = all.find(path);
-        return found == all.end() ? 0 : found->second.number;
-      };
-      order.number = std::max({number(next.agreed), number(theirs_.agreed), order.number - 1}) + 1;
-      next.agreed.insert_or_assign(path, order);
-    }
+      say(4, fmt::format("what {} or {} remembered of their agreement is lost: what is equal is agreed on "
+                         "anew, and what differs is a conflict",
+                         force_.names.self, force_.names.peer));
+    return save(next);
   }
-  if (next.agreed != stored_.agreed) ++next.store.turn;
+  const std::lock_guard lock(mutex_);
+  for (auto& [path, order] : std::exchange(orders_, {})) {
+    const auto number = [&](const always::Agreements& all) {
+      const auto found = all.find(path);
+      return found == all.end() ? 0 : found->second.number;
+    };
+    order.number = std::max({number(next.agreed), number(theirs_.agreed), order.number - 1}) + 1;
+    next.agreed.insert_or_assign(path, order);
+    next.store.turn = stored_.store.turn + 1;
+  }
   save(next);
 }
 
@@ -215,8 +211,7 @@ bool AlwaysMirror::take(const std::vector<Finding>& findings) {
   std::map<std::string, std::string> contents;
   const auto one = [&](const Finding& finding) {
     const auto content = contents.find(finding.path);
-    if (take_one(finding, content == contents.end() ? "" : content->second) && ++taken == kToldInFull)
-      say(5, "and more");
+    if (take_one(finding, content == contents.end() ? "" : content->second, taken)) ++taken;
     if (content != contents.end()) contents.erase(content);
   };
   for (size_t i = 0; i < findings.size(); ++i) {
@@ -233,7 +228,7 @@ bool AlwaysMirror::take(const std::vector<Finding>& findings) {
   return taken > 0;
 }
 
-bool AlwaysMirror::take_one(const Finding& finding, const std::string& content) {
+bool AlwaysMirror::take_one(const Finding& finding, const std::string& content, size_t before_it) {
   const auto before = failed_.find(finding.path);
   if (before != failed_.end() && same(before->second.to, finding.theirs) &&
       boottime_ms() < before->second.again_ms)
@@ -249,8 +244,10 @@ bool AlwaysMirror::take_one(const Finding& finding, const std::string& content) 
   }
   failed_.erase(finding.path);
   tree_.trust(finding.path);
-  say(5, fmt::format("{} is as on {} now{}", mirror::escape(finding.path), force_.names.peer,
-                     kept->empty() ? "" : "; what it was is kept as " + *kept));
+  if (before_it < kToldInFull)
+    say(5, fmt::format("{} is as on {} now{}", mirror::escape(finding.path), force_.names.peer,
+                       kept->empty() ? "" : "; what it was is kept as " + *kept));
+  if (before_it == kToldInFull) say(5, "and more");
   return true;
 }
 

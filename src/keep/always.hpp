@@ -50,7 +50,7 @@ class AlwaysMirror {
   bool ask();
   // Whether something was taken.
   bool take(const std::vector<always::Finding>& findings);
-  bool take_one(const always::Finding& finding, const std::string& content);
+  bool take_one(const always::Finding& finding, const std::string& content, size_t before_it);
   [[nodiscard]] bool fetch(const std::vector<always::Finding>& findings, size_t first,
                            std::map<std::string, std::string>& contents);
   void agree(const std::vector<always::Finding>& findings);

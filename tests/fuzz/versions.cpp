@@ -72,7 +72,7 @@ void always_words(const std::string& text) {
   always::Word mine;
   const auto findings = always::judge(kListed, {"a", "b"}, mine, *word);
   require(always::stuck(findings).size() <= 1024, "a text of bounded length");
-  for (const auto& [path, agreement] : always::agreed_after(findings, mine, *word))
+  for (const auto& [path, agreement] : always::noted(findings, mine, *word, "fresh").agreed)
     require(agreement.number > 0, "a number");
 }
 

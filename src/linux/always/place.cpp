@@ -131,7 +131,7 @@ Found glance_at(int folder, const std::string& name, Owners& owners) {
     entry.size = static_cast<uint64_t>(info.st_size);
     if (entry.size > kMaxFileBytes) entry = opaque("it is longer than 4 MiB");
   } else {
-    entry = opaque("it is neither a file nor a folder nor a symbolic link");
+    entry.kind = Kind::kSpecial;
   }
   return found;
 }

@@ -54,14 +54,6 @@ Result<void> make_folder(const std::string& folder) {
   return {};
 }
 
-std::string random_id() {
-  std::array<uint8_t, 16> bytes{};
-  randombytes_buf(bytes.data(), bytes.size());
-  std::array<char, 33> hex{};
-  sodium_bin2hex(hex.data(), hex.size(), bytes.data(), bytes.size());
-  return hex.data();
-}
-
 // "/etc/samba/smb.conf" → "etc+samba+smb.conf"
 std::string folder_name(const std::string& path) {
   std::string name = mirror::escape(path.substr(1));
@@ -101,6 +93,14 @@ bool holds(const std::string& file, const Entry& entry, const std::string& conte
 
 }  // namespace
 
+std::string Store::fresh_id() {
+  std::array<uint8_t, 16> bytes{};
+  randombytes_buf(bytes.data(), bytes.size());
+  std::array<char, 33> hex{};
+  sodium_bin2hex(hex.data(), hex.size(), bytes.data(), bytes.size());
+  return hex.data();
+}
+
 Result<Stored> Store::load() const {
   const std::string file = folder_ + "/agreed.json";
   std::error_code error;
@@ -115,7 +115,7 @@ Result<Stored> Store::load() const {
     ::rename(file.c_str(), (file + ".damaged").c_str());
   }
   Stored fresh;
-  fresh.store.id = random_id();
+  fresh.store.id = fresh_id();
   if (auto saved = save(fresh); !saved) return tl::unexpected(saved.error());
   return fresh;
 }

@@ -14,6 +14,8 @@ class Store {
 
   // A store that is not there or is damaged begins anew, and with another id: so the other node learns of it.
   [[nodiscard]] Result<Stored> load() const;
+  // A name that no store has had.
+  [[nodiscard]] static std::string fresh_id();
   // On disk on return.
   [[nodiscard]] Result<void> save(const Stored& stored) const;
 

@@ -130,7 +130,9 @@ void Tree::look_at_listed(const AlwaysConfig& config, const std::string& listed)
   }
   if (note(folder.get(), place.name, path) && !wants_folder) ::fsync(folder.get());
   const auto found = now_.find(path);
-  if (found == now_.end() || found->second.entry.kind == Kind::kOpaque) return;
+  if (found == now_.end() || found->second.entry.kind == Kind::kOpaque ||
+      found->second.entry.kind == Kind::kSpecial)
+    return;
   const bool is_folder = found->second.entry.kind == Kind::kFolder;
   if (is_folder && !wants_folder)
     return note_opaque(path, "it is a directory, and is listed without \"/\" at its end");
@@ -162,7 +164,6 @@ void Tree::walk(const AlwaysConfig& config, int folder, const std::string& path,
     struct stat info {};
     if (::fstatat(folder, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) continue;  // gone meanwhile
     const bool is_folder = S_ISDIR(info.st_mode);
-    if (!is_folder && !S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)) continue;  // sockets and the like
     if (mirror::excluded(config.exclude, full, is_folder)) continue;
     if (full.size() > kMaxPathBytes) {
       note_opaque(path, "it holds a path that is too long");

@@ -191,6 +191,19 @@ TEST(Rules, BelowWhatOneNodeCannotLookIntoNothingIsDone) {
   EXPECT_EQ(verdict(two.judged_there(), "/etc/site/a"), Verdict::kRefused);
 }
 
+TEST(Rules, ASocketIsOfNoConcernUnlessItHasTakenAFilesPlace) {
+  Entry socket;
+  socket.kind = Kind::kSpecial;
+  Two two;
+  EXPECT_TRUE(two.here("/etc/site/x", socket).judged().empty());
+  EXPECT_TRUE(two.judged_there().empty());
+  two.agreed("/etc/site/x", kOld);
+  EXPECT_EQ(verdict(two.judged(), "/etc/site/x"), Verdict::kRefused);
+  two.there("/etc/site/x", kOld);
+  EXPECT_EQ(verdict(two.judged(), "/etc/site/x"), Verdict::kRefused);
+  EXPECT_EQ(verdict(two.judged_there(), "/etc/site/x"), Verdict::kRefused);
+}
+
 TEST(Rules, AHumansDecisionHoldsAndIsThenAnAgreementAsAnyOther) {
   for (const bool mine_holds : {true, false}) {
     Two two;
@@ -201,7 +214,7 @@ TEST(Rules, AHumansDecisionHoldsAndIsThenAnAgreementAsAnyOther) {
     EXPECT_EQ(verdict(two.judged(), "/etc/hosts"), mine_holds ? Verdict::kWait : Verdict::kTake);
     EXPECT_EQ(verdict(two.judged_there(), "/etc/hosts"), mine_holds ? Verdict::kTake : Verdict::kWait);
     two.mine.entries["/etc/hosts"] = two.theirs.entries["/etc/hosts"] = mine_holds ? kNew : kOther;
-    two.mine.agreed = agreed_after(two.judged(), two.mine, two.theirs);
+    two.mine.agreed = noted(two.judged(), two.mine, two.theirs, "fresh").agreed;
     EXPECT_FALSE(two.mine.agreed.at("/etc/hosts").decided);
     EXPECT_EQ(two.mine.agreed.at("/etc/hosts").number, 9U);
   }
@@ -231,21 +244,21 @@ TEST(Rules, ADecisionDoesNotHoldForWhatIsEditedAfterIt) {
 TEST(Rules, AgreementsMeet) {
   Two two;
   two.here("/etc/hosts", kOld).there("/etc/hosts", kOld);
-  two.theirs.agreed = agreed_after(two.judged_there(), two.theirs, two.mine);
-  two.mine.agreed = agreed_after(two.judged(), two.mine, two.theirs);
+  two.theirs.agreed = noted(two.judged_there(), two.theirs, two.mine, "fresh").agreed;
+  two.mine.agreed = noted(two.judged(), two.mine, two.theirs, "fresh").agreed;
   EXPECT_EQ(two.mine.agreed, two.theirs.agreed);
   EXPECT_EQ(two.mine.agreed.at("/etc/hosts").number, 1U);
-  EXPECT_EQ(agreed_after(two.judged(), two.mine, two.theirs), two.mine.agreed);
+  EXPECT_EQ(noted(two.judged(), two.mine, two.theirs, "fresh").agreed, two.mine.agreed);
 }
 
 TEST(Rules, ThatAFileIsGoneIsForgottenInTheEnd) {
   Two two;
   two.agreed("/etc/site/a", kOld);
-  two.mine.agreed = agreed_after(two.judged(), two.mine, two.theirs);
+  two.mine.agreed = noted(two.judged(), two.mine, two.theirs, "fresh").agreed;
   EXPECT_EQ(two.mine.agreed.at("/etc/site/a"), (Agreement{kNone, 2, false}));
-  two.theirs.agreed = agreed_after(two.judged_there(), two.theirs, two.mine);
+  two.theirs.agreed = noted(two.judged_there(), two.theirs, two.mine, "fresh").agreed;
   EXPECT_TRUE(two.theirs.agreed.empty());
-  two.mine.agreed = agreed_after(two.judged(), two.mine, two.theirs);
+  two.mine.agreed = noted(two.judged(), two.mine, two.theirs, "fresh").agreed;
   EXPECT_TRUE(two.mine.agreed.empty());
 }
 
@@ -261,6 +274,11 @@ TEST(Rules, AStoreThatWasLostOrPutBackIsFoundOut) {
   put_back.theirs.store.turn = 4;
   EXPECT_FALSE(stores_match(put_back.mine, put_back.theirs));
   EXPECT_FALSE(stores_match(put_back.theirs, put_back.mine));
+  // It goes on as another one: else it would soon have counted as far as the one that was seen.
+  const Stored after = noted(put_back.judged_there(), put_back.theirs, put_back.mine, "fresh");
+  EXPECT_EQ(after.store, (StoreMark{"fresh", 0}));
+  EXPECT_TRUE(after.agreed.empty());
+  EXPECT_TRUE(noted(put_back.judged(), put_back.mine, put_back.theirs, "fresh").agreed.empty());
   Two gone_on = two;
   gone_on.theirs.store.turn = 9;
   EXPECT_TRUE(stores_match(gone_on.mine, gone_on.theirs));

@@ -89,7 +89,8 @@ TEST_F(Files, WhatIsListedIsSeenAndNothingElse) {
   EXPECT_EQ(stand.halted, "");
   EXPECT_THAT(stand.entries,
               UnorderedElementsAre(Key(at("hosts")), Key(at("site")), Key(at("site/x")), Key(at("site/sub")),
-                                   Key(at("site/sub/y")), Key(at("site/link"))));
+                                   Key(at("site/sub/y")), Key(at("site/link")), Key(at("site/fifo"))));
+  EXPECT_EQ(stand.entries.at(at("site/fifo")).kind, Kind::kSpecial);
   EXPECT_EQ(stand.entries.at(at("site/link")).content, "/etc/shadow");
   EXPECT_EQ(stand.entries.at(at("hosts")).content, digest_of("a"));
 }
