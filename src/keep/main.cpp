@@ -29,7 +29,9 @@ int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(022);
   try {
-    if (const auto ran = keep::Keeper(options, ::getppid()).run(); !ran) {
+    // Never destroyed: its threads use it until the process is gone.
+    auto* keeper = new keep::Keeper(options, ::getppid());
+    if (const auto ran = keeper->run(); !ran) {
       std::fprintf(stderr, "<3>configuration: %s\n", ran.error().message.c_str());
       return 1;
     }

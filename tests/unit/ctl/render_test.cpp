@@ -78,7 +78,7 @@ TEST(RenderStatus, ClusterThatNeedsHelp) {
   const std::string text = render_status(read("trouble.json"), Look{false, 100});
   expect_golden("trouble.txt", text);
   expect_fits(text, 100);
-  EXPECT_EQ(alarms(read("trouble.json")).size(), 6U);
+  EXPECT_EQ(alarms(read("trouble.json")).size(), 7U);
 }
 
 TEST(RenderStatus, AStandbyThatCouldOnlyBeMovedTo) {
