@@ -236,6 +236,17 @@ def test_an_emptied_directory_is_not_emptied_on_the_other_node(site):
     assert "this is a\n" in kept(cluster, "serv1")
 
 
+def test_a_directory_that_is_emptied_slowly_is_an_emptied_one(site):
+    cluster = site
+    cluster.serv1.sh(f"for n in $(seq 40); do echo $n > {SITE}/$n; done")
+    cluster.until(lambda: cluster.serv2.sh(f"ls {SITE} | wc -l").strip() == "44", "all have arrived")
+    await_agreed(cluster)
+    cluster.serv1.sh(f"for n in $(seq 40); do rm {SITE}/$n; sleep 0.2; done")
+    for name in ("1", "20", "40"):
+        await_conflict(cluster, f"{SITE}/{name}")
+    assert cluster.serv2.sh(f"ls {SITE} | wc -l").strip() == "44"
+
+
 def test_a_lost_memory_overwrites_nothing(site):
     """The node's state is put back to an empty one, with older files: nobody knows any more which are newer."""
     cluster = site

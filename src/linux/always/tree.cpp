@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -70,10 +71,15 @@ std::map<std::string, Entry> Tree::settle(int64_t now_ms, bool& settled) {
         counts.emplace(path, unknown);
     }
   }
+  // All that is gone counts at once, when nothing more has vanished for a while: a directory that is emptied
+  // slowly is an emptied one, too.
+  int64_t last_ms = INT64_MIN / 2;
+  for (const auto& [path, entry] : counts_)
+    if (!now_.contains(path) && !trusted_.contains(path))
+      last_ms = std::max(last_ms, gone_.try_emplace(path, now_ms).first->second);
   for (const auto& [path, entry] : counts_) {
     if (now_.contains(path)) continue;
-    const int64_t since_ms = gone_.try_emplace(path, now_ms).first->second;
-    if (trusted_.contains(path) || now_ms - since_ms >= kSettleMs) {
+    if (trusted_.contains(path) || now_ms - last_ms >= kQuietMs) {
       gone_.erase(path);
     } else {
       counts.emplace(path, entry);

@@ -14,7 +14,8 @@
 
 namespace clusterd::always {
 
-inline constexpr int64_t kSettleMs = 400;
+inline constexpr int64_t kSettleMs = 400;  // a change counts after it
+inline constexpr int64_t kQuietMs = 2000;  // what is gone counts when nothing more has vanished for so long
 
 struct Stand {
   std::map<std::string, Entry> entries;  // what is there, as far as it has settled

@@ -107,9 +107,25 @@ TEST_F(Files, AChangeCountsWhenItIsSeenTwice) {
   EXPECT_EQ(stand.entries.at(at("hosts")).content, digest_of("a"));
   EXPECT_TRUE(stand.entries.contains(at("site/x")));
   stand = look();
-  EXPECT_TRUE(stand.settled);
+  EXPECT_FALSE(stand.settled);
   EXPECT_EQ(stand.entries.at(at("hosts")).content, digest_of("long"));
+  EXPECT_TRUE(stand.entries.contains(at("site/x")));
+  now_ms_ += kQuietMs;
+  stand = look();
+  EXPECT_TRUE(stand.settled);
   EXPECT_FALSE(stand.entries.contains(at("site/x")));
+}
+
+// Else the other node would be told of a few after a few, and never of more than half at once (S10).
+TEST_F(Files, WhatIsEmptiedSlowlyIsGoneAtOnce) {
+  for (int n = 0; n < 20; ++n) write("site/" + std::to_string(n), "x");
+  const size_t all = looked().entries.size();
+  for (int n = 0; n < 20; ++n) {
+    fs::remove(at("site/" + std::to_string(n)));
+    EXPECT_EQ(look().entries.size(), all);
+  }
+  now_ms_ += kQuietMs;
+  EXPECT_EQ(look().entries.size(), all - 20);
 }
 
 TEST_F(Files, TwoLooksInOneMomentAreAsOne) {
