@@ -322,16 +322,19 @@ std::string fault_of(const AlwaysConfig& config, const Word& word) {
 
 std::string stuck(const std::vector<Finding>& findings) {
   std::string out;
-  size_t count = 0;
+  size_t count = 0, told = 0;
+  std::set<std::string> reasons;  // each is told once
   for (const Finding& finding : findings) {
     if (finding.verdict != Verdict::kConflict && finding.verdict != Verdict::kRefused) continue;
-    if (++count > kToldPaths) continue;
+    ++count;
+    if (told == kToldPaths || !reasons.insert(finding.why).second) continue;
+    ++told;
     const std::string one = fmt::format("{}: {}", mirror::escape(finding.path), finding.why);
     if (out.size() + one.size() < kMaxStuckBytes) out += (out.empty() ? "" : "; ") + one;
   }
   if (count == 0) return "";
   if (out.empty()) out = "files with very long names";
-  if (count > kToldPaths) out += fmt::format("; and {} more", count - kToldPaths);
+  if (count > told) out += fmt::format("; and {} more", count - told);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <ctime>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -83,16 +84,21 @@ void render(View shown) {
     return print("nothing is listed: [always] in cluster.toml names what both nodes shall have\n");
   print(listed.text(look));
   Table table({"PATH", "STATE", self, peer});
-  std::string reasons;
+  std::map<std::string, std::pair<std::string, size_t>> reasons;  // the first path, and how many
+  std::string conflict;
   shown["files"].each([&](View file) {
     const std::string state = file["state"].text(), path = printable(file["path"].text());
     table.row({{path}, {state, style_of(state)}, {described(file["here"])}, {described(file["there"])}});
-    if (waits_for_human(file)) reasons += fmt::format("!! {}: {}\n", path, printable(file["why"].text()));
-    if (state == "conflict" && reasons.find("always keep") == std::string::npos)
-      reasons += fmt::format("   whose shall hold?  clusterctl always keep {} --from {}\n", path, self);
+    if (!waits_for_human(file)) return;
+    ++reasons.try_emplace(printable(file["why"].text()), path, 0).first->second.second;
+    if (state == "conflict" && conflict.empty()) conflict = path;
   });
   if (!table.empty()) print("\n" + table.text(look));
-  print(reasons);
+  for (const auto& [why, paths] : reasons)
+    print(fmt::format("!! {}{}: {}\n", paths.first,
+                      paths.second > 1 ? fmt::format(" and {} more", paths.second - 1) : "", why));
+  if (!conflict.empty())
+    print(fmt::format("   whose shall hold?  clusterctl always keep {} --from {}\n", conflict, self));
   if (!halted.empty()) print("nothing is carried: " + printable(halted) + "\n");
   if (!no_contact.empty())
     print(

@@ -198,8 +198,8 @@ def test_a_node_that_was_off_catches_up(site):
     cluster.serv2.write(HOSTS, hosts)  # the lab writes that at each boot
     cluster.serv2.start_clusterd()
     await_content(cluster, "serv2", f"{SITE}/a", "edited while serv2 was off\n")
+    cluster.until(lambda: cluster.serv2.sh(f"ls {SITE}").split() == ["a", "b", "d", "sub"], "what was deleted is gone there, too")
     await_agreed(cluster)
-    assert cluster.serv2.sh(f"ls {SITE}").split() == ["a", "b", "d", "sub"]
 
 
 def test_killed_daemons_lose_nothing(site):
