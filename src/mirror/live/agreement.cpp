@@ -183,9 +183,13 @@ EntryStream Overlay::merge(EntryStream manifest, Items items) {
     while (s.next || s.at != s.items.end()) {
       const bool take_item = s.at != s.items.end() && (!s.next || !path_before(s.next->path, s.at->first));
       const bool take_next = s.next && (s.at == s.items.end() || !path_before(s.at->first, s.next->path));
-      if (take_item && s.at->second.cleared) s.cleared = s.at->first;
+      // A removal within what was removed before is no end of that.
+      const auto in_cleared = [&s](std::string_view path) {
+        return !s.cleared.empty() && is_within(path, s.cleared);
+      };
+      if (take_item && s.at->second.cleared && !in_cleared(s.at->first)) s.cleared = s.at->first;
       std::optional<Entry> out;
-      if (take_next && (s.cleared.empty() || !is_within(s.next->path, s.cleared))) out = std::move(s.next);
+      if (take_next && !in_cleared(s.next->path)) out = std::move(s.next);
       if (take_item) {
         Item& item = s.at->second;
         if (item.entry && !(item.only_if_absent && out)) out = std::move(item.entry);

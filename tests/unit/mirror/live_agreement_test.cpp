@@ -1,0 +1,165 @@
+// The log of the agreement: each of its lines, with and without moves, and streams that fail.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "mirror/live/agreement.hpp"
+
+namespace clusterd::mirror::live {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+Entry entry(const std::string& path, uint64_t inode) {
+  Entry e;
+  e.path = path;
+  e.inode = inode;
+  return e;
+}
+
+// Fails instead of giving the entry `fails_at`, if that is less than their number, or instead of the end.
+EntryStream stream_of(std::vector<Entry> entries, size_t fails_at = SIZE_MAX) {
+  return [entries = std::move(entries), fails_at, i = size_t{0}]() mutable -> Result<std::optional<Entry>> {
+    if (i == fails_at) return fail(Code::kCorrupt, "the manifest is damaged");
+    return i == entries.size() ? std::optional<Entry>() : std::optional<Entry>(entries[i++]);
+  };
+}
+
+Overlay overlay_of(const std::vector<std::string>& lines) {
+  Overlay overlay;
+  for (std::string line : lines) {
+    EXPECT_EQ(line.back(), '\n');
+    line.pop_back();
+    EXPECT_TRUE(overlay.take(line)) << line;
+  }
+  EXPECT_EQ(overlay.lines(), lines.size());
+  return overlay;
+}
+
+// "path:inode" of each entry; "!" for an error.
+std::vector<std::string> read(const EntryStream& stream) {
+  std::vector<std::string> out;
+  while (true) {
+    auto next = stream();
+    if (!next) out.emplace_back("!");
+    if (!next || !*next) return out;
+    out.push_back((*next)->path + ":" + std::to_string((*next)->inode));
+  }
+}
+
+const std::vector<Entry> kManifest = {entry("/a", 1), entry("/a/x", 2), entry("/ab", 3), entry("/b", 4)};
+
+std::vector<std::string> played(const std::vector<std::string>& lines) {
+  return read(overlay_of(lines).over(stream_of(kManifest)));
+}
+
+TEST(LiveAgreementLog, WithoutLinesIsTheManifest) {
+  EXPECT_TRUE(Overlay().empty());
+  EXPECT_THAT(played({}), ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:4"));
+}
+
+// Every story is told twice: a move elsewhere changes nothing but the way in which the log is played.
+TEST(LiveAgreementLog, MeansTheSameWithAndWithoutMoves) {
+  const auto both = [](std::vector<std::string> lines) {
+    const auto plain = played(lines);
+    lines.push_back(write_moved("/none", "/nowhere"));
+    EXPECT_THAT(played(lines), testing::ElementsAreArray(plain));
+    lines.insert(lines.begin(), write_moved("/none", "/nowhere"));
+    EXPECT_THAT(played(lines), testing::ElementsAreArray(plain));
+    return plain;
+  };
+  EXPECT_THAT(both({write_agreed(entry("/a/x", 9)), write_agreed(entry("/a/x", 8))}),
+              ElementsAre("/a:1", "/a/x:8", "/ab:3", "/b:4"));
+  EXPECT_THAT(both({write_gone("/a")}), ElementsAre("/ab:3", "/b:4"));
+  EXPECT_THAT(both({write_gone("/b"), write_gone("/none")}), ElementsAre("/a:1", "/a/x:2", "/ab:3"));
+  EXPECT_THAT(both({write_gone("/a"), write_agreed(entry("/a/y", 7))}),
+              ElementsAre("/a/y:7", "/ab:3", "/b:4"));
+  EXPECT_THAT(both({write_sending(entry("/a", 9)), write_sending(entry("/c", 9))}),
+              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:4", "/c:0"));
+  // What is on its way replaces nothing that is agreed, be it in the manifest or in the log.
+  EXPECT_THAT(both({write_agreed(entry("/c", 5)), write_sending(entry("/c", 9))}),
+              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:4", "/c:5"));
+  EXPECT_THAT(both({write_sending(entry("/c", 9)), write_agreed(entry("/c", 5))}),
+              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:4", "/c:5"));
+  // After its removal it has to be proven anew.
+  EXPECT_THAT(both({write_gone("/b"), write_sending(entry("/b", 9))}),
+              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:0"));
+}
+
+// What is removed below something that was removed before is not all that is gone.
+TEST(LiveAgreementLog, ARemovalWithinARemovalEndsNothing) {
+  const std::vector<Entry> manifest = {entry("/a", 1), entry("/a/x", 2), entry("/a/y", 3), entry("/b", 4)};
+  const auto log = overlay_of(
+      {write_gone("/a"), write_agreed(entry("/a", 5)), write_agreed(entry("/a/x", 6)), write_gone("/a/x")});
+  EXPECT_THAT(read(Overlay(log).over(stream_of(manifest))), ElementsAre("/a:5", "/b:4"));
+}
+
+// The log that is merged with the manifest, and the same log played over the whole of it.
+TEST(LiveAgreementLog, IsMergedAsItIsPlayed) {
+  const std::vector<std::string> paths = {"/a",  "/a/x", "/a/x/1", "/a/x/2", "/a/y",
+                                          "/a-", "/ab",  "/ab/x",  "/b"};
+  std::mt19937 random(5);
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<Entry> manifest;
+    for (const std::string& path : paths) {
+      if (random() % 2 == 0) manifest.push_back(entry(path, 100));
+    }
+    std::vector<std::string> lines;
+    for (uint64_t n = 1 + random() % 6; n > 0; --n) {
+      const std::string& path = paths[random() % paths.size()];
+      const auto kind = random() % 3;
+      lines.push_back(kind == 0   ? write_gone(path)
+                      : kind == 1 ? write_agreed(entry(path, n))
+                                  : write_sending(entry(path, n)));
+    }
+    const auto merged = read(overlay_of(lines).over(stream_of(manifest)));
+    auto with_move = lines;
+    with_move.push_back(write_moved("/none", "/nowhere"));
+    const auto all = read(overlay_of(with_move).over(stream_of(manifest)));
+    ASSERT_THAT(merged, testing::ElementsAreArray(all)) << testing::PrintToString(lines);
+  }
+}
+
+TEST(LiveAgreementLog, MovesWhatIsBelowAndReplacesWhatWasThere) {
+  EXPECT_THAT(played({write_moved("/a", "/b")}), ElementsAre("/ab:3", "/b:1", "/b/x:2"));
+  EXPECT_THAT(played({write_moved("/b", "/a")}), ElementsAre("/a:4", "/ab:3"));
+  EXPECT_THAT(played({write_moved("/none", "/a")}), ElementsAre("/ab:3", "/b:4"));
+  EXPECT_TRUE(overlay_of({write_moved("/a", "/c")}).moves());
+  EXPECT_FALSE(overlay_of({write_gone("/a")}).moves());
+}
+
+TEST(LiveAgreementLog, SaysSoIfTheManifestFails) {
+  for (size_t at = 0; at <= kManifest.size(); ++at) {
+    const auto plain = read(overlay_of({write_agreed(entry("/a/y", 7)), write_agreed(entry("/c", 7))})
+                                .over(stream_of(kManifest, at)));
+    ASSERT_FALSE(plain.empty());
+    EXPECT_EQ(plain.back(), "!") << at;
+    EXPECT_LE(plain.size(), at + 2);
+    EXPECT_THAT(read(overlay_of({write_moved("/a", "/c")}).over(stream_of(kManifest, at))), ElementsAre("!"));
+  }
+}
+
+TEST(LiveAgreementLog, KeepsEveryByteOfAPath) {
+  const std::string odd = "/a\n\t\\x\xff";
+  EXPECT_THAT(read(overlay_of({write_agreed(entry(odd, 5))}).over(stream_of({}))), ElementsAre(odd + ":5"));
+  EXPECT_THAT(read(overlay_of({write_moved(odd, "/z")}).over(stream_of({entry(odd, 5)}))),
+              ElementsAre("/z:5"));
+  EXPECT_THAT(read(overlay_of({write_gone(odd)}).over(stream_of({entry(odd, 5)}))), IsEmpty());
+}
+
+TEST(LiveAgreementLog, RefusesWhatIsNoLine) {
+  Overlay overlay;
+  const std::string agreed = write_agreed(entry("/a", 1));
+  for (const std::string& line :
+       {std::string("+"), std::string("+ "), std::string("+/a"), std::string("- "), std::string("- /a\\"),
+        std::string("> /a\t"), std::string("> /a\t/a"), std::string("> /a/b\t/a"), std::string("> /a\t/a/b"),
+        std::string("> a\t/b"), std::string("> /a\tb"), std::string("* /a"), "-" + agreed.substr(1, 5),
+        "- /" + std::string(2 * kMaxManifestLine, 'x'), std::string("? f 644 0 0 0 0 0 0 relative")})
+    EXPECT_FALSE(overlay.take(line)) << line.substr(0, 80);
+  EXPECT_TRUE(overlay.empty());
+}
+
+}  // namespace
+}  // namespace clusterd::mirror::live
