@@ -269,8 +269,7 @@ void DirtySet::shrink(Instant now) {
   Names folded;
   for (auto& [path, name] : names_) {
     const size_t slash = path.rfind('/');
-    const bool top = slash == 0 || slash == std::string::npos;
-    std::string parent = top ? path : path.substr(0, slash);
+    std::string parent = slash == 0 ? path : path.substr(0, slash);
     auto [it, fresh] = folded.try_emplace(std::move(parent), DirtyName{.due = now, .since = name.since});
     it->second.marks |= kSubtree | kName | kAttributes;
     it->second.since = std::min(it->second.since, name.since);

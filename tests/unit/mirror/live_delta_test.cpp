@@ -1,0 +1,246 @@
+// Deltas: whatever has become of a file, what is copied and what is sent makes the new version.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "mirror/live/delta.hpp"
+
+namespace clusterd::mirror::live {
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+constexpr uint64_t kSeed = 7;
+constexpr size_t kBlock = 4096;
+
+Bytes noise(size_t size, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  Bytes out(size);
+  for (auto& byte : out) byte = static_cast<uint8_t>(random());
+  return out;
+}
+
+Bytes joined(std::initializer_list<Bytes> parts) {
+  Bytes out;
+  for (const Bytes& part : parts) out.insert(out.end(), part.begin(), part.end());
+  return out;
+}
+
+Bytes part(const Bytes& of, size_t from, size_t length) {
+  return {of.begin() + static_cast<ptrdiff_t>(from), of.begin() + static_cast<ptrdiff_t>(from + length)};
+}
+
+// Another block with the same weak sum: bytes `at` to `at + 2` are changed so that both halves stay.
+Bytes with_the_same_weak_sum(Bytes block, size_t at) {
+  block[at] = block[at + 2] = 10;
+  block[at + 1] = 10;
+  Bytes out = block;
+  out[at] += 1;
+  out[at + 1] -= 2;
+  out[at + 2] += 1;
+  return out;
+}
+
+// What everything here goes through: reading and telling, each of which can be made to fail at its n-th call.
+struct Trial : DeltaSink {
+  const Bytes &old, &now;
+  Bytes made;
+  size_t literal = 0, copies = 0, pieces = 0, calls = 0, fails_at = SIZE_MAX;
+  Trial(const Bytes& from, const Bytes& to) : old(from), now(to) {}
+
+  Result<void> step() {
+    EXPECT_LE(calls, fails_at) << "went on after an error";
+    return calls++ == fails_at ? fail(Code::kRetry, "no more") : Result<void>();
+  }
+  Result<void> copy(uint64_t from, uint64_t to, uint64_t length) override {
+    if (auto ok = step(); !ok) return ok;
+    EXPECT_EQ(to, made.size());
+    EXPECT_LE(from + length, old.size());
+    EXPECT_GT(length, 0U);
+    made.insert(made.end(), old.begin() + static_cast<ptrdiff_t>(from),
+                old.begin() + static_cast<ptrdiff_t>(from + length));
+    ++copies;
+    return {};
+  }
+  Result<void> data(uint64_t offset, std::span<const uint8_t> bytes) override {
+    if (auto ok = step(); !ok) return ok;
+    EXPECT_EQ(offset, made.size());
+    EXPECT_LE(bytes.size(), kMaxContent);
+    EXPECT_FALSE(bytes.empty());
+    made.insert(made.end(), bytes.begin(), bytes.end());
+    literal += bytes.size();
+    ++pieces;
+    return {};
+  }
+  ReadAt reader(const Bytes& from) {
+    return [this, &from](uint64_t offset, std::span<uint8_t> into) -> Result<void> {
+      if (auto ok = step(); !ok) return ok;
+      EXPECT_LE(offset + into.size(), from.size());
+      std::copy_n(from.begin() + static_cast<ptrdiff_t>(offset), into.size(), into.begin());
+      return {};
+    };
+  }
+  Result<void> run() {
+    auto sums = sum_blocks(old.size(), kSeed, reader(old));
+    if (!sums) return tl::unexpected(sums.error());
+    EXPECT_TRUE(sums->consistent());
+    return DeltaFinder(*sums, kSeed).find(0, now.size(), reader(now), *this);
+  }
+};
+
+// It comes about, and an error at any of its calls ends it and is told.
+Trial expect_made(const Bytes& old, const Bytes& now) {
+  Trial trial(old, now);
+  EXPECT_TRUE(trial.run());
+  EXPECT_TRUE(trial.made == now);
+  for (size_t call = 0; call < trial.calls; ++call) {
+    Trial broken(old, now);
+    broken.fails_at = call;
+    const auto result = broken.run();
+    EXPECT_FALSE(result) << "error of call " << call << " of " << trial.calls << " was swallowed";
+    if (result) continue;
+    EXPECT_EQ(result.error().code, Code::kRetry);
+    EXPECT_EQ(broken.calls, call + 1);
+  }
+  return trial;
+}
+
+TEST(LiveDelta, OfWhatWasNotThereIsAllOfIt) {
+  const Bytes now = noise(3 * kBlock + 5, 1);
+  const Trial trial = expect_made({}, now);
+  EXPECT_EQ(trial.literal, now.size());
+  EXPECT_EQ(expect_made(now, {}).literal, 0U);
+  // A version without sums at all.
+  Trial bare({}, now);
+  EXPECT_TRUE(DeltaFinder(BlockSums{}, kSeed).find(0, now.size(), bare.reader(now), bare));
+  EXPECT_TRUE(bare.made == now);
+}
+
+TEST(LiveDelta, OfASmallFileWithoutAWholeBlock) {
+  const Bytes old = noise(100, 1);
+  EXPECT_EQ(expect_made(old, old).literal, 0U);  // the short last block is at its old place
+  EXPECT_EQ(expect_made(old, joined({old, {1, 2, 3}})).literal, 3U);
+  EXPECT_EQ(expect_made(old, part(old, 0, 50)).literal, 50U);
+  EXPECT_EQ(expect_made(old, noise(kBlock + 1, 2)).literal, kBlock + 1);
+}
+
+TEST(LiveDelta, BlocksInAnotherOrderAreCopied) {
+  const Bytes a = noise(kBlock, 1), b = noise(kBlock, 2), c = noise(kBlock, 3);
+  const Trial trial = expect_made(joined({a, b, c}), joined({c, b, a, a, b, c}));
+  EXPECT_EQ(trial.literal, 0U);
+  EXPECT_EQ(trial.copies, 4U);  // the last three blocks lie together
+  // Moved by a few bytes.
+  EXPECT_EQ(expect_made(joined({a, b, c}), joined({{9, 9, 9}, a, b, c})).literal, 3U);
+  EXPECT_EQ(expect_made(joined({a, b, c}), joined({a, {9}, c, {8}})).literal, 2U);
+}
+
+TEST(LiveDelta, AWeakSumAloneProvesNothing) {
+  const Bytes plain = with_the_same_weak_sum(noise(kBlock, 1), 100);
+  Bytes twin = plain;
+  twin[100] -= 1;
+  twin[101] += 2;
+  twin[102] -= 1;
+  ASSERT_EQ(weak_sum(plain), weak_sum(twin));
+  ASSERT_NE(block_sum(plain, kSeed).strong, block_sum(twin, kSeed).strong);
+  const Bytes other = noise(kBlock, 2);
+  // Not at its old place, so that it has to be found by its weak sum: the wrong one, and then both.
+  EXPECT_EQ(expect_made(joined({other, plain}), joined({{1}, twin})).literal, kBlock + 1);
+  EXPECT_EQ(expect_made(joined({other, plain, twin}), joined({{1}, twin})).literal, 1U);
+  EXPECT_EQ(expect_made(joined({plain, twin, other}), joined({{1}, twin, plain})).literal, 1U);
+}
+
+TEST(LiveDelta, BlocksMadeToShareAWeakSumCostNoMoreThanAFewTries) {
+  Bytes old;
+  Bytes last;
+  for (size_t i = 0; i < 40; ++i) {
+    Bytes block(kBlock, 10);
+    last = with_the_same_weak_sum(block, 10 * i);
+    old.insert(old.end(), last.begin(), last.end());
+  }
+  const Trial trial = expect_made(old, joined({{1}, last}));
+  EXPECT_EQ(trial.literal, kBlock + 1);  // it is one of them, and is sent all the same
+}
+
+TEST(LiveDelta, WhatIsNewGoesOutInPieces) {
+  const Bytes old = noise(2 * kBlock, 1);
+  for (const size_t size : {kMaxContent + 1, 2 * kMaxContent + 777}) {
+    const Trial trial = expect_made(old, joined({noise(size, 2), old}));
+    EXPECT_GE(trial.literal, size);
+    EXPECT_LE(trial.literal, size + kBlock);
+    EXPECT_GE(trial.pieces, size / kMaxContent);
+  }
+  // Of a file that had no whole block: nothing to search for.
+  EXPECT_EQ(expect_made(noise(10, 1), noise(2 * kMaxContent, 2)).literal, 2 * kMaxContent);
+}
+
+TEST(LiveDelta, PartsOfAFileAreLookedAtByThemselves) {
+  const Bytes old = noise(20 * kBlock, 1);
+  Bytes now = old;
+  now[5 * kBlock + 17] ^= 1U;
+  Trial trial(old, now);
+  const auto sums = sum_blocks(old.size(), kSeed, trial.reader(old));
+  ASSERT_TRUE(sums);
+  const DeltaFinder finder(*sums, kSeed);
+  // Borders of the parts are no borders of blocks.
+  for (size_t begin = 0, end; begin < now.size(); begin = end) {
+    end = std::min(now.size(), begin + 3 * kBlock + 100);
+    ASSERT_TRUE(finder.find(begin, end, trial.reader(now), trial));
+    ASSERT_EQ(trial.made.size(), end);
+  }
+  EXPECT_TRUE(trial.made == now);
+  // Nothing has been read yet where such a part begins.
+  Trial broken(old, now);
+  broken.fails_at = 0;
+  EXPECT_FALSE(finder.find(100, 3 * kBlock, broken.reader(now), broken));
+  EXPECT_GT(trial.literal, 0U);
+  EXPECT_LT(trial.literal, now.size());
+}
+
+TEST(LiveDelta, RandomEditsComeAbout) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 20; ++round) {
+    const Bytes old = noise(random() % (40 * kBlock), random());
+    Bytes now;
+    while (now.size() < 40 * kBlock) {
+      const size_t from = random() % (old.size() + 1), length = random() % (old.size() - from + 1);
+      now = random() % 3 == 0 ? joined({now, noise(1 + random() % 5000, random())})
+                              : joined({now, part(old, from, length), {1}});
+    }
+    Trial trial(old, now);
+    ASSERT_TRUE(trial.run()) << round;
+    ASSERT_TRUE(trial.made == now) << round;
+  }
+}
+
+TEST(LiveDelta, BlocksGrowWithTheFile) {
+  EXPECT_EQ(block_size_for(0), kBlock);
+  EXPECT_EQ(block_size_for(kBlock), kBlock);
+  uint32_t before = 0;
+  for (unsigned bits = 0; bits <= 62; ++bits) {
+    const uint32_t size = block_size_for(uint64_t{1} << bits);
+    EXPECT_GE(size, before);
+    before = size;
+  }
+  EXPECT_EQ(before, 1024U * 1024U);
+}
+
+TEST(LiveDelta, SumsThatDoNotFitTheSizeAreInconsistent) {
+  const auto fits = [](uint64_t size, uint32_t block_size, size_t blocks) {
+    return BlockSums{size, block_size, std::vector<BlockSum>(blocks)}.consistent();
+  };
+  EXPECT_TRUE(fits(0, 0, 0));
+  EXPECT_FALSE(fits(0, kBlock, 1));
+  EXPECT_TRUE(fits(1, kBlock, 1));
+  EXPECT_TRUE(fits(kBlock, kBlock, 1));
+  EXPECT_FALSE(fits(kBlock + 1, kBlock, 1));
+  EXPECT_TRUE(fits(kBlock + 1, kBlock, 2));
+  EXPECT_FALSE(fits(kBlock, kBlock, 2));
+  EXPECT_FALSE(fits(kBlock, 0, 1));
+  EXPECT_FALSE(fits(kBlock, kBlock - 1, 2));
+  EXPECT_TRUE(fits(1, 1024 * 1024, 1));
+  EXPECT_FALSE(fits(1, 1024 * 1024 + 1, 1));
+}
+
+}  // namespace
+}  // namespace clusterd::mirror::live
