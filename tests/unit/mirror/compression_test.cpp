@@ -55,6 +55,22 @@ TEST(CompressionTest, WeighsItsOwnTimeAgainstTheWire) {
   EXPECT_FALSE(quick_wire.try_next(kMiB));
 }
 
+TEST(CompressionTest, WhatTellsNothingOfTheWireIsNotCounted) {
+  Compression compression;
+  compression.wire_took(0, milliseconds(100));
+  compression.wire_took(kMiB, Duration::zero());
+  EXPECT_FALSE(compression.try_next(kMiB));
+}
+
+TEST(CompressionTest, ForgetsWhatTheWireOnceWas) {
+  Compression compression;
+  compression.wire_took(kMiB, milliseconds(100));
+  for (int i = 0; i < 30; ++i) compression.wire_took(kMiB, milliseconds(1));
+  ASSERT_TRUE(compression.try_next(kMiB));
+  EXPECT_TRUE(compression.tried(kMiB, kMiB / 2, milliseconds(4)));
+  EXPECT_FALSE(compression.try_next(kMiB));  // it did not pay on the wire as it is now
+}
+
 TEST(TokenBucketTest, LetsNoMoreThroughThanTheRate) {
   TokenBucket bucket(1'000'000);
   Instant now{seconds(100)};
