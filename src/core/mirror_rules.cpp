@@ -277,7 +277,7 @@ std::string MirrorRules::resume(const std::string& name, Instant now) {
 }
 
 std::string MirrorRules::scrub(const std::string& name, Actions& out) {
-  bool ordered = false;
+  std::vector<MirrorOrder> orders;  // given together or not at all: what is refused has not begun
   for (size_t i = 0; i < mirrors_.size(); ++i) {
     if (!name.empty() && service().mirrors.at(i).name != name) continue;
     if (!live(i)) continue;
@@ -285,11 +285,12 @@ std::string MirrorRules::scrub(const std::string& name, Actions& out) {
       return fmt::format("mirror {} does not follow now: its contents cannot be compared",
                          service().mirrors.at(i).name);
     }
-    ordered = true;
-    out.mirror_orders.push_back({id_, MirrorId(i), Kind::kScrub, epoch_, false});
+    orders.push_back({id_, MirrorId(i), Kind::kScrub, epoch_, false});
   }
   if (const std::string none = unknown(name); !none.empty()) return none;
-  return ordered ? "" : "only live mirrors are scrubbed; rsync compares with --checksum";
+  if (orders.empty()) return "only live mirrors are scrubbed; rsync compares with --checksum";
+  out.mirror_orders.insert(out.mirror_orders.end(), orders.begin(), orders.end());
+  return "";
 }
 
 std::optional<std::string> MirrorRules::halted_to_peer() const {
