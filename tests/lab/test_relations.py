@@ -40,8 +40,10 @@ def order(cluster, node):
 
 
 def await_both(cluster, node):
+    """Both are active, and their programs have begun: a program that is started has yet to note it."""
     for service in ("web", "app"):
         cluster.await_active(node, service)
+    cluster.until(lambda: order(cluster, node)[-1:] == ["app starts"], f"app has begun on {node}")
 
 
 def test_a_group_starts_stops_moves_and_is_taken_over_in_order(make_cluster):
