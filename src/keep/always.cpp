@@ -376,7 +376,7 @@ std::string AlwaysMirror::answer_files(const json::value& question) {
     always::Part part{wanted.path, "", true};
     if (said) {
       const always::Place place = always::place_of(wanted.path);
-      const Fd folder(always::open_plainly(place.folder, O_RDONLY | O_DIRECTORY));
+      const Fd folder(open_without_symlinks(place.folder, O_RDONLY | O_DIRECTORY));
       const always::Found found =
           folder.get() < 0 ? always::Found() : always::look_at(folder.get(), place.name, owners);
       if (found.entry.kind == Kind::kFile && found.entry.content == wanted.digest) {

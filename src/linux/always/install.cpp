@@ -71,7 +71,7 @@ class Installing {
       : change_(change), store_(store), place_(place_of(change.path)) {}
 
   Result<std::string> run() {
-    folder_ = Fd(open_plainly(place_.folder, O_RDONLY | O_DIRECTORY));
+    folder_ = Fd(open_without_symlinks(place_.folder, O_RDONLY | O_DIRECTORY));
     if (folder_.get() < 0) {
       if (errno == ENOENT || errno == ENOTDIR)
         return fail(Code::kRefused,

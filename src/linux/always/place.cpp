@@ -3,9 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
-#include <linux/openat2.h>
 #include <pwd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -63,13 +61,6 @@ bool read_all(int fd, std::string& content) {
 }
 
 }  // namespace
-
-int open_plainly(const std::string& path, int flags) {
-  open_how how{};
-  how.flags = static_cast<unsigned long long>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
-}
 
 Place place_of(const std::string& path) {
   const size_t slash = path.rfind('/');

@@ -8,15 +8,12 @@
 
 #include "always/entry.hpp"
 #include "base/result.hpp"
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 namespace clusterd::always {
 
 // What is being written, beside its place; at most one in each folder, and nobody's file.
 inline constexpr const char* kTemporary = ".clusterd-always.new";
-
-// A descriptor, or -1 and errno: ELOOP where a symbolic link is on the way.
-[[nodiscard]] int open_plainly(const std::string& path, int flags);
 
 struct Place {
   std::string folder, name;

@@ -126,7 +126,7 @@ void Tree::look_at_listed(const AlwaysConfig& config, const std::string& listed)
   const bool wants_folder = listed.back() == '/';
   const std::string path = bare(listed);
   const Place place = place_of(path);
-  const Fd folder(open_plainly(place.folder, O_RDONLY | O_DIRECTORY));
+  const Fd folder(open_without_symlinks(place.folder, O_RDONLY | O_DIRECTORY));
   if (folder.get() < 0) {
     if (errno == ELOOP)
       return note_opaque(path, "there is a symbolic link on the way to it; list where it leads");

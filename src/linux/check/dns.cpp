@@ -18,8 +18,8 @@
 #include <optional>
 #include <vector>
 
+#include "linux/fd.hpp"
 #include "linux/socket_address.hpp"
-#include "linux/units/fd.hpp"
 
 namespace clusterd {
 

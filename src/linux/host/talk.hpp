@@ -8,7 +8,7 @@
 
 #include "base/address.hpp"
 #include "base/result.hpp"
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 namespace clusterd {
 

@@ -12,30 +12,13 @@
 
 #include "base/result.hpp"
 #include "core/config.hpp"
+#include "linux/fd.hpp"
 #include "mirror/halt.hpp"
 #include "mirror/manifest.hpp"
 
 namespace clusterd {
 
-class Fd {  // owns a descriptor
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(other.release()) {}
-  Fd& operator=(Fd&& other) noexcept;
-  ~Fd() { reset(); }
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] bool valid() const { return fd_ >= 0; }
-  int release();
-  void reset();
-
- private:
-  int fd_ = -1;
-};
-
 [[nodiscard]] std::string errno_text(const std::string& what, const std::string& path);  // uses errno
-// A descriptor, or -1 and errno: also where a folder on the way is a symbolic link.
-[[nodiscard]] int open_without_symlinks(const std::string& path, int flags);
 [[nodiscard]] Result<std::string> read_whole_file(const std::string& path, size_t limit);
 [[nodiscard]] Result<void> make_directories(const std::string& path, mode_t mode);
 [[nodiscard]] Result<void> sync_directory(const std::string& path);

@@ -9,7 +9,7 @@
 
 #include "base/result.hpp"
 #include "base/time.hpp"
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 namespace clusterd {
 

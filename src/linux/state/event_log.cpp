@@ -11,7 +11,7 @@
 #include <fstream>
 #include <optional>
 
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 namespace clusterd {
 

@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "base/check.hpp"
+#include "linux/fd.hpp"
 #include "linux/helper_thread.hpp"
 #include "linux/state/state_file.hpp"
-#include "linux/units/fd.hpp"
 #include "linux/units/process_identity.hpp"
 
 namespace clusterd {

@@ -11,8 +11,8 @@
 
 #include "base/check.hpp"
 #include "config/passwords.hpp"
+#include "linux/fd.hpp"
 #include "linux/socket_address.hpp"
-#include "linux/units/fd.hpp"
 #include "linux/units/ocf_agent.hpp"
 #include "linux/units/process.hpp"
 

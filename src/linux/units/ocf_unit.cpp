@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "config/passwords.hpp"
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 namespace clusterd {
 

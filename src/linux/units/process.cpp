@@ -18,7 +18,7 @@
 #include <mutex>
 #include <optional>
 
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 extern char** environ;
 

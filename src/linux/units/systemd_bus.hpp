@@ -16,7 +16,7 @@
 
 #include "base/result.hpp"
 #include "linux/event_loop.hpp"
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 namespace clusterd {
 

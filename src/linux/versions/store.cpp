@@ -13,7 +13,7 @@
 #include <optional>
 #include <sstream>
 
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 
 namespace clusterd {
 

@@ -14,7 +14,7 @@
 #include "linux/check/dns.hpp"
 #include "linux/check/http.hpp"
 #include "linux/check/local.hpp"
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 #include "linux/units/linux_checks.hpp"
 #include "unit/state/temporary_folder.hpp"
 

@@ -51,7 +51,7 @@ class Files : public testing::Test {
   [[nodiscard]] Entry now(const std::string& name) const {
     Owners owners;
     const Place place = place_of(at(name));
-    const Fd folder(open_plainly(place.folder, O_RDONLY | O_DIRECTORY));
+    const Fd folder(open_without_symlinks(place.folder, O_RDONLY | O_DIRECTORY));
     return folder.get() < 0 ? Entry() : look_at(folder.get(), place.name, owners).entry;
   }
   [[nodiscard]] Entry file(const std::string& content, uint32_t mode = 0644) const {

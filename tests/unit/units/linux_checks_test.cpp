@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "linux/units/fd.hpp"
+#include "linux/fd.hpp"
 #include "unit/state/temporary_folder.hpp"
 
 namespace clusterd {
