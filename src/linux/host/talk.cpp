@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "linux/socket_address.hpp"
+
 namespace clusterd {
 
 namespace {
@@ -22,30 +24,6 @@ constexpr size_t kLengthBytes = 4;
 int ms_left(TalkClock::time_point end) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - TalkClock::now()).count();
   return left <= 0 ? 0 : static_cast<int>(std::min<int64_t>(left, 3'600'000));
-}
-
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-SocketAddress socket_address(const IpAddress& address, uint16_t port) {
-  SocketAddress out;
-  if (address.is_v4()) {
-    sockaddr_in v4{};
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    std::memcpy(&v4.sin_addr, address.bytes.data(), 4);
-    std::memcpy(&out.storage, &v4, out.size = sizeof v4);
-  } else {
-    sockaddr_in6 v6{};
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    std::memcpy(v6.sin6_addr.s6_addr, address.bytes.data(), 16);
-    std::memcpy(&out.storage, &v6, out.size = sizeof v6);
-  }
-  return out;
 }
 
 std::string text_of(const sockaddr_storage& address) {
@@ -68,9 +46,9 @@ tl::unexpected<Error> gone(const std::string& peer, const char* why) {
 Result<Talk> Talk::connect(const IpAddress& address, uint16_t port, std::chrono::seconds limit) {
   Fd fd(::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd.get() < 0) return gone(address.text(), std::strerror(errno));
-  const SocketAddress to = socket_address(address, port);
+  const net::SocketAddress to = net::socket_address(address, port, 0);
   int error = 0;
-  if (::connect(fd.get(), to.get(), to.size) != 0) error = errno;
+  if (::connect(fd.get(), to.get(), to.length) != 0) error = errno;
   if (error == EINPROGRESS) {
     pollfd poller{fd.get(), POLLOUT, 0};
     error = ETIMEDOUT;
@@ -155,8 +133,8 @@ Result<Listener> Listener::open(uint16_t port) {
   const int on = 1, off = 0;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (!any.is_v4()) ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  const SocketAddress here = socket_address(any, port);
-  if (fd.get() < 0 || ::bind(fd.get(), here.get(), here.size) != 0 || ::listen(fd.get(), 8) != 0)
+  const net::SocketAddress here = net::socket_address(any, port, 0);
+  if (fd.get() < 0 || ::bind(fd.get(), here.get(), here.length) != 0 || ::listen(fd.get(), 8) != 0)
     return fail(Code::kRefused, fmt::format("TCP port {} cannot be opened: {}", port, std::strerror(errno)));
   return Listener(std::move(fd));
 }
@@ -165,8 +143,8 @@ Result<Listener> Listener::open(const IpAddress& address, uint16_t port) {
   Fd fd(::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const SocketAddress here = socket_address(address, port);
-  if (fd.get() < 0 || ::bind(fd.get(), here.get(), here.size) != 0 || ::listen(fd.get(), 8) != 0)
+  const net::SocketAddress here = net::socket_address(address, port, 0);
+  if (fd.get() < 0 || ::bind(fd.get(), here.get(), here.length) != 0 || ::listen(fd.get(), 8) != 0)
     return fail(Code::kRefused, fmt::format("TCP port {} of {} cannot be opened: {}", port, address.text(),
                                             std::strerror(errno)));
   return Listener(std::move(fd));
