@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "linux/mirror/entry_type.hpp"
 #include "linux/mirror/files.hpp"
 #include "linux/mirror/mounts.hpp"
 #include "mirror/escape.hpp"
@@ -18,25 +19,6 @@ namespace {
 
 using mirror::Entry;
 using mirror::escape;
-
-char type_of(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return 'f';
-    case S_IFDIR:
-      return 'd';
-    case S_IFLNK:
-      return 'l';
-    case S_IFIFO:
-      return 'p';
-    case S_IFSOCK:
-      return 's';
-    case S_IFBLK:
-      return 'b';
-    default:
-      return 'c';
-  }
-}
 
 int64_t nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; }
 

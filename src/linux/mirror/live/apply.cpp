@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "linux/mirror/entry_type.hpp"
 #include "linux/mirror/live/contents.hpp"
 #include "linux/mirror/live/walk.hpp"
 #include "mirror/escape.hpp"
@@ -33,19 +34,6 @@ ml::Failed::Reason reason_of(int error) {
   if (error == ENOSPC || error == EDQUOT) return Reason::kFull;
   if (error == EACCES || error == EPERM || error == EROFS) return Reason::kDenied;
   return Reason::kOther;
-}
-
-mode_t type_bits(char type) {
-  switch (type) {
-    case 'p':
-      return S_IFIFO;
-    case 's':
-      return S_IFSOCK;
-    case 'b':
-      return S_IFBLK;
-    default:
-      return S_IFCHR;
-  }
 }
 
 // Calls once more without the flags that forbid it, if that was what was in the way.

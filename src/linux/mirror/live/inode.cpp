@@ -14,6 +14,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "linux/mirror/entry_type.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/live/frames.hpp"
 
@@ -67,25 +68,6 @@ timespec to_timespec(int64_t ns) {
     --t.tv_sec;
   }
   return t;
-}
-
-char type_of(unsigned mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return 'f';
-    case S_IFDIR:
-      return 'd';
-    case S_IFLNK:
-      return 'l';
-    case S_IFIFO:
-      return 'p';
-    case S_IFSOCK:
-      return 's';
-    case S_IFBLK:
-      return 'b';
-    default:
-      return 'c';
-  }
 }
 
 // What is carried over: everything but what a file system keeps for itself. ACLs are the two "system." ones.

@@ -10,24 +10,9 @@
 
 #include <cerrno>
 
+#include "linux/mirror/entry_type.hpp"
+
 namespace clusterd::live {
-namespace {
-
-mode_t type_bits(char type) {
-  switch (type) {
-    case 'p':
-      return S_IFIFO;
-    case 's':
-      return S_IFSOCK;
-    case 'b':
-      return S_IFBLK;
-    default:
-      return S_IFCHR;
-  }
-}
-
-}  // namespace
-
 Outcome<void> copy_contents(int from, int to, uint64_t size) {
   if (::ioctl(to, FICLONE, from) == 0) return {};
   if (::ftruncate(to, static_cast<off_t>(size)) != 0) return failure("cannot write", "a copy");
