@@ -1,5 +1,6 @@
 #include "tools/mirror_two.hpp"
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -58,14 +59,15 @@ int receive_descriptor(int control) {
 // Counts what goes over the wire, and tells when it is gone.
 class Counting : public Channel {
  public:
-  Counting(std::unique_ptr<Channel> inner, std::atomic<uint64_t>& bytes,
+  Counting(std::unique_ptr<Channel> inner, std::atomic<uint64_t>& bytes, std::function<bool(uint64_t)> breaks,
            std::function<void(Channel*)> current)
-      : inner_(std::move(inner)), bytes_(bytes), current_(std::move(current)) {
+      : inner_(std::move(inner)), bytes_(bytes), breaks_(std::move(breaks)), current_(std::move(current)) {
     current_(this);
   }
   ~Counting() override { current_(nullptr); }
   Result<void> send(std::span<const std::byte> message) override {
     bytes_ += message.size() + 4;
+    if (breaks_(bytes_)) inner_->close();
     if (swallows_) return {};
     return inner_->send(message);
   }
@@ -81,6 +83,7 @@ class Counting : public Channel {
  private:
   std::unique_ptr<Channel> inner_;
   std::atomic<uint64_t>& bytes_;
+  const std::function<bool(uint64_t)> breaks_;
   std::atomic<bool> swallows_ = false;
   const std::function<void(Channel*)> current_;
 };
@@ -151,18 +154,33 @@ void MirrorTwo::accept_all(int control) const {
     }
   }
   pid_t last = -1;
+  live::HeldFiles held;  // as `clusterd-mirror serve` has them
+  Fd line;
+  bool known = true;
   while (true) {
+    pollfd news[] = {{control, POLLIN, 0}, {line.get(), POLLIN, 0}};
+    ::poll(news, 2, -1);
+    if (news[1].revents != 0 && !held.answer(line.get(), known)) line.reset();
+    if (news[0].revents == 0) continue;
     const int fd = receive_descriptor(control);
     if (fd < 0) break;
     // One writer at a time, as the mirror's lock has it.
     if (last > 0) ::waitpid(last, nullptr, 0);
+    while (line.valid() && held.answer(line.get(), known)) {
+    }
+    int ends[2];
+    require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+    line = Fd(ends[0]);
+    const Fd theirs(ends[1]);
     last = ::fork();
     if (last == 0) {
       ::close(control);
+      line.reset();
       const auto channel = plain_channel(Fd(fd));
       const auto& service = config_.services.at(0);
-      const LiveTargetSetup target{service, service.mirrors.at(0), paths("target"), Epoch(setup_.epoch),
-                                   "serv1"};
+      live::Holder holder(theirs.get(), service.name, service.mirrors.at(0).name);
+      const LiveTargetSetup target{
+          service, service.mirrors.at(0), paths("target"), Epoch(setup_.epoch), "serv1", &holder};
       const int code = serve_live(*channel, target);
       std::fflush(nullptr);
       ::_exit(code);
@@ -183,10 +201,18 @@ Result<std::unique_ptr<Channel>> MirrorTwo::connect() {
   pid_t pid = -1;
   if (::recv(control_, &pid, sizeof pid, 0) != sizeof pid) return fail(Code::kRetry, "there is no target");
   target_ = pid;
-  auto channel = std::make_unique<Counting>(plain_channel(Fd(pair[0])), wire_, [this](Channel* c) {
-    const std::lock_guard lock(mutex_);
-    channel_ = c;
-  });
+  auto channel = std::make_unique<Counting>(
+      plain_channel(Fd(pair[0])), wire_,
+      [this](uint64_t bytes) {
+        if (bytes < break_at_) return false;
+        break_at_ = UINT64_MAX;
+        away_ = true;
+        return true;
+      },
+      [this](Channel* c) {
+        const std::lock_guard lock(mutex_);
+        channel_ = c;
+      });
   // Whoever lost the peer meanwhile found no channel to close.
   if (away_) return fail(Code::kRetry, "the peer is away");
   return std::unique_ptr<Channel>(std::move(channel));

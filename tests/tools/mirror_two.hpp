@@ -46,6 +46,9 @@ class MirrorTwo {
   // Cuts the connection; the source then reports that its stream has broken.
   void break_connection();
   void kill_target();  // SIGKILL to the process that is connected
+  // The connection breaks by itself when so much more has gone over the wire, and nobody is there until
+  // `find_peer`.
+  void break_after(uint64_t bytes) { break_at_ = wire_ + bytes; }
   // From now on what is sent over the present connection does not arrive, as if the path had died.
   void swallow();
   // Nobody is there to connect to, until it is called again. Returns when the source has noticed that.
@@ -69,6 +72,7 @@ class MirrorTwo {
   pid_t acceptor_ = -1;
   std::atomic<pid_t> target_ = -1;
   std::atomic<uint64_t> wire_ = 0;
+  std::atomic<uint64_t> break_at_ = UINT64_MAX;
   std::atomic<bool> away_ = false;
   std::mutex mutex_;
   std::condition_variable wake_;

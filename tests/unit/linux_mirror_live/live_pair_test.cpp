@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -208,6 +209,93 @@ TEST_F(LivePair, ACompareSplitsWhatIsJoinedAtTheTargetAlone) {
   ASSERT_EQ(::lstat(at("t/a").c_str(), &a), 0);
   ASSERT_EQ(::lstat(at("t/b").c_str(), &b), 0);
   EXPECT_NE(a.st_ino, b.st_ino);
+  EXPECT_EQ(differences(), "");
+}
+
+// A large file whose connection breaks in the middle.
+class BrokenTransfer : public LivePair {
+ protected:
+  static constexpr size_t kSize = size_t{48} << 20;
+  static constexpr size_t kBreak = size_t{32} << 20;
+
+  static std::string noise(size_t size, unsigned seed) {
+    std::mt19937_64 random(seed);
+    std::string text(size, '\0');
+    for (size_t i = 0; i + 8 <= size; i += 8) {
+      const uint64_t word = random();
+      std::memcpy(text.data() + i, &word, 8);
+    }
+    return text;
+  }
+  // Both are equal, with one file; then `change` is sent, breaks, and goes on after `meanwhile`. What went
+  // over the wire.
+  uint64_t sent(
+      const std::function<void()>& change, const std::function<void()>& meanwhile = [] {}) {
+    write("s/other", "nothing");
+    start();
+    expect_done(Kind::kRun);
+    const uint64_t before = two_->wire_bytes();
+    two_->break_after(kBreak);
+    change();
+    await_break();
+    meanwhile();
+    two_->find_peer();
+    expect_done(Kind::kRun);
+    EXPECT_EQ(differences(), "");
+    return two_->wire_bytes() - before;
+  }
+  // At once and whole: nothing is sent of it before.
+  void put(const std::string& path, const std::string& text) const {
+    write("aside", text);
+    fs::rename(at("aside"), at(path));
+  }
+  void await_break() const {
+    while (two_->unasked().empty()) ::usleep(1000);
+  }
+};
+
+TEST_F(BrokenTransfer, GoesOnWhereItBroke) {
+  const uint64_t wire = sent([&] { put("s/large", noise(kSize, 1)); });
+  EXPECT_LT(wire, kSize + (size_t{4} << 20));
+}
+
+TEST_F(BrokenTransfer, AnotherVersionIsBuiltUponWhatIsThere) {
+  std::string text = noise(kSize, 2);
+  const uint64_t wire = sent([&] { put("s/large", text); },
+                             [&] {
+                               text.replace(size_t{8} << 20, 20, "a word in the middle");
+                               put("s/large", text + noise(size_t{2} << 20, 3));
+                             });
+  EXPECT_LT(wire, kSize + (size_t{8} << 20));
+}
+
+// Blocks that occur again and again are copied from where they had been, and it may have been written over.
+TEST_F(BrokenTransfer, WhatHasBeenWrittenOverIsNotCopied) {
+  const std::string block = noise(size_t{1} << 20, 4);
+  std::string text = noise(kSize, 5);
+  text.replace(0, block.size(), block);
+  text.replace(size_t{20} << 20, block.size(), block);
+  (void)sent([&] { put("s/large", text); },
+             [&] {
+               std::string other = noise(size_t{2} << 20, 6) + text.substr(size_t{1} << 20);
+               other.replace(size_t{30} << 20, block.size(), block);
+               put("s/large", other);
+             });
+}
+
+TEST_F(BrokenTransfer, AVersionWithEverythingShiftedArrivesToo) {
+  const std::string text = noise(kSize, 9);
+  (void)sent([&] { put("s/large", text); }, [&] { put("s/large", "some words before" + text); });
+}
+
+TEST_F(BrokenTransfer, WhatIsRenamedMeanwhileArrivesToo) {
+  (void)sent([&] { put("s/large", noise(kSize, 10)); }, [&] { fs::rename(at("s/large"), at("s/renamed")); });
+}
+
+TEST_F(BrokenTransfer, WhatIsGoneMeanwhileIsNotKept) {
+  (void)sent([&] { put("s/large", noise(kSize, 7)); }, [&] { fs::remove(at("s/large")); });
+  put("s/large", noise(size_t{8} << 20, 8));
+  expect_done(Kind::kRun);
   EXPECT_EQ(differences(), "");
 }
 

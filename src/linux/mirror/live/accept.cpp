@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "linux/mirror/entrance.hpp"
+#include "linux/mirror/live/holder.hpp"
 #include "linux/mirror/live/tls_channel.hpp"
 #include "linux/mirror/target.hpp"
 #include "linux/net/secret.hpp"
@@ -72,7 +73,7 @@ int accept_live(const Config& config, const MirrorPaths& paths, const ServeLive&
   auto hello = mirror::decode_hello(**message);
   if (!hello) return turn_away(channel, Answer::Verdict::kRefused, kExitRefused, hello.error().message);
   ::alarm(0);
-  (void)!::write(kKnownDescriptor, "+", 1);
+  (void)!::write(kServerDescriptor, "+", 1);
   if (const auto why = mismatch(config, *hello); !why.empty()) {
     return turn_away(channel, Answer::Verdict::kRefused, kExitRefused, why);
   }
@@ -87,8 +88,9 @@ int accept_live(const Config& config, const MirrorPaths& paths, const ServeLive&
   if (auto ok = channel.send(mirror::encode(Answer{Answer::Verdict::kWelcome, ""})); !ok) {
     return complain(ok.error().message);
   }
-  const LiveTargetSetup setup{*entrance->place.service, *entrance->place.mirror, paths, Epoch{hello->epoch},
-                              hello->from};
+  live::Holder holder(kServerDescriptor, hello->service, hello->mirror);
+  const LiveTargetSetup setup{
+      *entrance->place.service, *entrance->place.mirror, paths, Epoch{hello->epoch}, hello->from, &holder};
   const int code = serve_live(channel, setup);
   channel.close();
   return code;

@@ -2,8 +2,8 @@
 //
 // Started by `clusterd-mirror serve` with the connection as descriptor 3. Until the other end has proved that
 // it has the cluster's secret and has said what it wants, nothing but the handshake is done, for
-// kUnknownLimit at most; then one byte is written to descriptor 4. Whoever may not write here is told why,
-// and nothing is touched.
+// kUnknownLimit at most; then `serve` is told so by descriptor 4 (holder.hpp). Whoever may not write here is
+// told why, and nothing is touched.
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,7 @@
 namespace clusterd {
 
 inline constexpr int kConnectionDescriptor = 3;
-inline constexpr int kKnownDescriptor = 4;  // may be closed
+inline constexpr int kServerDescriptor = 4;  // may be closed
 inline constexpr std::chrono::seconds kUnknownLimit{5};
 
 using ServeLive = std::function<int(Channel&, const LiveTargetSetup&)>;

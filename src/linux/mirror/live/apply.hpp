@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "linux/mirror/live/agreement_store.hpp"
+#include "linux/mirror/live/holder.hpp"
 #include "linux/mirror/live/inode.hpp"
 #include "linux/mirror/live/keeper.hpp"
 #include "mirror/live/frames.hpp"
@@ -45,7 +46,13 @@ class Applier {
   // Everything that was staged. All of it that has not failed is durable.
   Result commit();
 
-  // The blocks of what is at `path` now, for a delta.
+  // What an earlier connection left unfinished: a large file with this name goes on from there. Nothing: what
+  // was held is of no use any more.
+  void go_on_with(std::optional<Unfinished> held);
+  // The same for the next connection, after the last operation of this one.
+  std::optional<Unfinished> let_go();
+
+  // The blocks of what is at `path` now, or of what is held for it if that is more, for a delta.
   Outcome<mirror::live::Signature> signature(const std::string& path,
                                              const std::function<void(mirror::live::Signature)>& part);
 
@@ -73,7 +80,11 @@ class Applier {
     Status base_status;
     uint64_t covered = 0;  // everything below is data or a hole
     uint64_t unsynced = 0;
-    bool cloned = false;
+    bool cloned = false;  // it begins with what the base is
+    // It is the base: what was held goes on in the very file, as another one beside it might not fit on the
+    // disk.
+    bool in_place = false;
+    uint64_t intact = UINT64_MAX;  // in place: everything below still is what was summed
   };
   struct Touched {  // a directory whose names change; it gets its time back
     Fd folder;
@@ -87,12 +98,16 @@ class Applier {
 
   // stage.cpp
   void begin(const mirror::live::FileBegin& frame);
+  void follow_held(const mirror::live::SourceFrame& frame);
+  void open_base(const mirror::live::FileBegin& frame, Large& large);
   void write(uint64_t offset, std::span<const uint8_t> content);
   void copy(const mirror::live::FileCopy& frame);
   void end(const mirror::live::FileEnd& frame);
   Outcome<Fd> nameless(const std::string& path);
   Outcome<void> put(Large& large, uint64_t offset, std::span<const uint8_t> content);
   Outcome<void> put(Large& large, const mirror::live::FileCopy& frame);
+  Outcome<void> copy_in_place(Large& large, const mirror::live::FileCopy& frame);
+  void leave_hole(Large& large, uint64_t until);
   Outcome<void> finish(Large& large);
 
   // apply.cpp
@@ -127,6 +142,8 @@ class Applier {
   std::vector<Operation> batch_;
   uint64_t staged_bytes_ = 0;
   std::optional<Large> large_;
+  std::optional<Unfinished> held_;
+  bool held_signed_ = false;  // the source was told of its blocks
   std::map<Inode, Touched> touched_;
   std::vector<Fd> inodes_;  // whose attributes have changed in this batch
   // Large files as this session has left them or summed them: the only ones that a delta may start from.

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "linux/mirror/live/accept.hpp"
+#include "linux/mirror/live/holder.hpp"
 #include "linux/mirror/target.hpp"
 #include "linux/net/socket.hpp"
 
@@ -41,9 +42,9 @@ struct Listener {
 
 struct Child {
   pid_t pid = -1;
-  Fd pidfd, known;  // `known` is read from until the child has said that it knows the other end
+  Fd pidfd, line;      // the line: what it has to say (live/holder.hpp); invalid: nothing any more
+  bool known = false;  // it has said that it knows the other end
   Clock::time_point since;
-  [[nodiscard]] bool unknown() const { return known.valid(); }
 };
 
 Fd listen_on(const IpAddress& address, uint16_t port, bool& complained) {
@@ -105,8 +106,8 @@ class Server {
     for (const Listener& listener : listeners_) fds.push_back({listener.socket.get(), POLLIN, 0});
     for (const Child& child : children_) {
       fds.push_back({child.pidfd.get(), POLLIN, 0});
-      fds.push_back({child.known.get(), POLLIN, 0});
-      unknown = unknown || child.unknown();
+      fds.push_back({child.line.get(), POLLIN, 0});
+      unknown = unknown || !child.known;
     }
     const milliseconds limit = unknown                 ? milliseconds(100)
                                : retry_at_ != kForever ? milliseconds(kRetryEvery)
@@ -123,7 +124,7 @@ class Server {
       if (!connection.valid()) return;
       const auto address = net::address_of(from);
       size_t unknown = 0;
-      for (const Child& child : children_) unknown += child.unknown() ? 1U : 0U;
+      for (const Child& child : children_) unknown += child.known ? 0U : 1U;
       if (!address || *address != listener.peer) {
         refuse("not from the peer's address");
       } else if (unknown >= kMostUnknown || children_.size() >= kMostConnections) {
@@ -136,9 +137,9 @@ class Server {
 
   void start(Fd connection) {
     std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return refuse("no pipe");
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return refuse("no socket");
     Child child;
-    child.known = Fd(ends[0]);
+    child.line = Fd(ends[0]);
     const Fd theirs(ends[1]);
     std::vector<char*> argv;
     for (auto& word : words_) argv.push_back(word.data());
@@ -151,9 +152,9 @@ class Server {
       // Both numbers are out of the way first: either may be the other's target.
       const int a = ::fcntl(connection.get(), F_DUPFD, 64);
       const int b = ::fcntl(theirs.get(), F_DUPFD, 64);
-      if (::getppid() != parent || ::dup2(a, kConnectionDescriptor) < 0 || ::dup2(b, kKnownDescriptor) < 0)
+      if (::getppid() != parent || ::dup2(a, kConnectionDescriptor) < 0 || ::dup2(b, kServerDescriptor) < 0)
         ::_exit(127);
-      ::syscall(SYS_close_range, kKnownDescriptor + 1, UINT_MAX, 0);
+      ::syscall(SYS_close_range, kServerDescriptor + 1, UINT_MAX, 0);
       ::execv("/proc/self/exe", argv.data());
       ::_exit(127);
     }
@@ -165,19 +166,25 @@ class Server {
   void look_after_children() {
     for (auto it = children_.begin(); it != children_.end();) {
       Child& child = *it;
-      char byte = 0;
-      pollfd p{child.known.get(), POLLIN, 0};
-      const bool spoke = child.unknown() && ::poll(&p, 1, 0) > 0;
-      if (spoke && ::read(child.known.get(), &byte, 1) == 1) child.known.reset();
-      if (child.unknown() && Clock::now() - child.since > kUnknownLimit) ::kill(child.pid, SIGKILL);
+      if (!child.known && Clock::now() - child.since > kUnknownLimit) ::kill(child.pid, SIGKILL);
       int status = 0;
-      if (::waitpid(child.pid, &status, WNOHANG) != child.pid) {
+      const bool ended = ::waitpid(child.pid, &status, WNOHANG) == child.pid;
+      listen_to(child);  // its last words, too
+      if (!ended) {
         ++it;
         continue;
       }
       const bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-      if (child.unknown() && !good) refuse("not the peer, or another secret");
+      if (!child.known && !good) refuse("not the peer, or another secret");
       it = children_.erase(it);
+    }
+    held_.expire(Clock::now());
+  }
+
+  void listen_to(Child& child) {
+    pollfd p{child.line.get(), POLLIN, 0};
+    while (child.line.valid() && ::poll(&p, 1, 0) > 0) {
+      if (!held_.answer(child.line.get(), child.known)) child.line.reset();
     }
   }
 
@@ -199,6 +206,7 @@ class Server {
   std::vector<std::string> words_;
   std::vector<Listener> listeners_;
   std::list<Child> children_;
+  live::HeldFiles held_;
   size_t refused_ = 0, told_ = 0;
   const char* last_reason_ = "";
   Clock::time_point tell_at_{}, retry_at_{};

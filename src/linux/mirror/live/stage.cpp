@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "linux/mirror/live/apply.hpp"
+#include "linux/mirror/live/contents.hpp"
 #include "mirror/live/delta.hpp"
 
 namespace clusterd::live {
@@ -18,6 +20,8 @@ namespace ml = mirror::live;
 namespace {
 
 constexpr uint64_t kWriteBehind = 16 * 1024 * 1024;
+constexpr uint64_t kWorthHolding = 4 * 1024 * 1024;
+constexpr size_t kPiece = 256 * 1024;
 
 Outcome<void> write_at(int file, uint64_t offset, std::span<const uint8_t> content) {
   while (!content.empty()) {
@@ -43,7 +47,38 @@ Outcome<Fd> Applier::nameless(const std::string& path) {
   return file;
 }
 
+void Applier::go_on_with(std::optional<Unfinished> held) {
+  held_ = std::move(held);
+  held_signed_ = false;
+}
+
+std::optional<Unfinished> Applier::let_go() {
+  if (large_ && !large_->file.failed && large_->covered >= kWorthHolding) {
+    held_ = {std::move(large_->file.path), std::move(large_->file.file)};
+  }
+  large_.reset();
+  return std::exchange(held_, std::nullopt);
+}
+
+// What is held is of no use once its name stands for something else.
+void Applier::follow_held(const ml::SourceFrame& frame) {
+  const auto drop_at = [&](const std::string& path) {
+    if (held_ && ml::is_within(held_->path, path)) held_.reset();
+  };
+  if (const auto* renamed = std::get_if<ml::Rename>(&frame)) {
+    drop_at(renamed->from);
+    drop_at(renamed->to);
+  } else if (const auto* gone = std::get_if<ml::Remove>(&frame)) {
+    drop_at(gone->path);
+  } else if (const auto* file = std::get_if<ml::WholeFile>(&frame)) {
+    drop_at(file->path);
+  } else if (const auto* begun = std::get_if<ml::FileBegin>(&frame)) {
+    if (!held_signed_ || begun->base != ml::FileBegin::Base::kSigned) drop_at(begun->path);
+  }
+}
+
 bool Applier::stage(const ml::SourceFrame& frame) {
+  if (held_) follow_held(frame);
   const auto add = [&](const auto& operation) {
     batch_.push_back({operation.number, operation});
     return true;
@@ -80,15 +115,21 @@ void Applier::begin(const ml::FileBegin& frame) {
   large.file.path = frame.path;
   large.file.status = frame.status;
   large.file.traits = frame.traits;
-  auto made = nameless(frame.path);
+  large.in_place = held_ && held_->path == frame.path;
+  auto made = large.in_place ? Outcome<Fd>(std::move(held_->file)) : nameless(frame.path);
+  if (large.in_place) held_.reset();
   if (!made) {
     large.file.failed = made.error();
     return;
   }
   large.file.file = std::move(*made);
-  if (frame.base == ml::FileBegin::Base::kNone) return;
-  auto base = anchors_.open_at(frame.path, O_RDONLY | O_NONBLOCK);
-  if (!base) {
+  if (frame.base != ml::FileBegin::Base::kNone) open_base(frame, large);
+}
+
+void Applier::open_base(const ml::FileBegin& frame, Large& large) {
+  auto base = large.in_place ? Outcome<Fd>(Fd(::fcntl(large.file.file.get(), F_DUPFD_CLOEXEC, 0)))
+                             : anchors_.open_at(frame.path, O_RDONLY | O_NONBLOCK);
+  if (!base || !base->valid()) {
     large.file.failed = Failure{ESTALE, "the old version is not there"};
     return;
   }
@@ -105,7 +146,15 @@ void Applier::begin(const ml::FileBegin& frame) {
   }
   large.base = std::move(*base);
   large.base_status = *status;
-  large.cloned = ::ioctl(large.file.file.get(), FICLONE, large.base.get()) == 0;
+  large.cloned = large.in_place || ::ioctl(large.file.file.get(), FICLONE, large.base.get()) == 0;
+}
+
+// Between the last part and the next one.
+void Applier::leave_hole(Large& large, uint64_t until) {
+  if (!large.cloned || until <= large.covered) return;
+  (void)::fallocate(large.file.file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                    static_cast<off_t>(large.covered), static_cast<off_t>(until - large.covered));
+  large.intact = std::min(large.intact, large.covered);
 }
 
 Outcome<void> Applier::put(Large& large, uint64_t offset, std::span<const uint8_t> content) {
@@ -114,10 +163,8 @@ Outcome<void> Applier::put(Large& large, uint64_t offset, std::span<const uint8_
     return failure("parts out of order:", large.file.path);
   }
   const int file = large.file.file.get();
-  if (large.cloned && offset > large.covered) {
-    (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(large.covered),
-                      static_cast<off_t>(offset - large.covered));
-  }
+  leave_hole(large, offset);
+  large.intact = std::min(large.intact, offset);
   if (auto done = write_at(file, offset, content); !done) return done;
   large.covered = offset + content.size();
   large.unsynced += content.size();
@@ -138,12 +185,10 @@ Outcome<void> Applier::put(Large& large, const ml::FileCopy& frame) {
     return failure("parts out of order:", large.file.path);
   }
   const int file = large.file.file.get();
-  if (large.cloned && frame.to > large.covered) {
-    (void)::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(large.covered),
-                      static_cast<off_t>(frame.to - large.covered));
-  }
+  leave_hole(large, frame.to);
   large.covered = frame.to + frame.length;
   if (large.cloned && frame.from == frame.to) return {};
+  if (large.in_place) return copy_in_place(large, frame);
   auto from = static_cast<off_t>(frame.from), to = static_cast<off_t>(frame.to);
   for (uint64_t left = frame.length; left > 0;) {
     const ssize_t n = ::copy_file_range(large.base.get(), &from, file, &to,
@@ -151,6 +196,26 @@ Outcome<void> Applier::put(Large& large, const ml::FileCopy& frame) {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return failure("cannot copy from the old version of", large.file.path);
     left -= static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+// Forwards, so that what is copied downwards may overlap itself.
+Outcome<void> Applier::copy_in_place(Large& large, const ml::FileCopy& frame) {
+  const bool is_there = frame.from > frame.to || frame.from + frame.length <= large.intact;
+  if (!is_there) {
+    errno = ESTALE;
+    return failure("what is to be copied has been written over:", large.file.path);
+  }
+  large.intact = std::min(large.intact, frame.to);
+  const int file = large.file.file.get();
+  std::vector<uint8_t> piece(kPiece);
+  for (uint64_t done = 0; done < frame.length;) {
+    const auto part =
+        std::span(piece).first(static_cast<size_t>(std::min<uint64_t>(kPiece, frame.length - done)));
+    if (!read_fully(file, frame.from + done, part)) return failure("cannot read", large.file.path);
+    if (auto written = write_at(file, frame.to + done, part); !written) return written;
+    done += part.size();
   }
   return {};
 }
@@ -174,7 +239,7 @@ Outcome<void> Applier::finish(Large& large) {
   if (::ftruncate(file, static_cast<off_t>(large.file.status.size)) != 0) {
     return failure("cannot write", large.file.path);
   }
-  if (large.base.valid()) {
+  if (large.base.valid() && !large.in_place) {
     auto now = look(large.base.get(), "");
     if (!now || now->ctime_ns != large.base_status.ctime_ns) {
       errno = ESTALE;
@@ -206,14 +271,22 @@ Outcome<ml::Signature> Applier::signature(const std::string& path,
                                           const std::function<void(ml::Signature)>& part) {
   ml::Signature end;
   end.path = path;
-  auto file = anchors_.open_at(path, O_RDONLY | O_NONBLOCK);
-  if (!file) return end;
-  auto status = look(file->get(), "");
+  auto named = anchors_.open_at(path, O_RDONLY | O_NONBLOCK);
+  auto status = named ? look(named->get(), "") : tl::unexpected(named.error());
+  int file = named ? named->get() : -1;
+  if (held_ && held_->path == path) {
+    const auto held = look(held_->file.get(), "");
+    held_signed_ = held && (!status || status->type != 'f' || status->size <= held->size);
+    if (held_signed_) {
+      status = held;
+      file = held_->file.get();
+    }
+  }
   if (!status || status->type != 'f' || status->size == 0) return end;
   auto sums = ml::sum_blocks(
       status->size, seed_, [&](uint64_t at, std::span<uint8_t> into) -> clusterd::Result<void> {
         while (!into.empty()) {
-          const ssize_t n = ::pread(file->get(), into.data(), into.size(), static_cast<off_t>(at));
+          const ssize_t n = ::pread(file, into.data(), into.size(), static_cast<off_t>(at));
           if (n < 0 && errno == EINTR) continue;
           if (n <= 0) return fail(Code::kRetry, "it has become shorter");
           into = into.subspan(static_cast<size_t>(n));
@@ -221,7 +294,7 @@ Outcome<ml::Signature> Applier::signature(const std::string& path,
         }
         return {};
       });
-  auto after = look(file->get(), "");
+  auto after = look(file, "");
   if (!sums || !after || after->ctime_ns != status->ctime_ns) return end;
   bases_[{status->device, status->inode}].signed_at = status->ctime_ns;
   end.size = sums->size;

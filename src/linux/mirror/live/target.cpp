@@ -107,11 +107,14 @@ class Target {
     }
     applier_ = std::make_unique<Applier>(anchors_, setup_.mirror.exclude, store_, hello_.seed);
     if (hello_.resync) applier_->keep_in(std::make_unique<Keeper>(set_.files()));
+    if (setup_.holder) applier_->go_on_with(setup_.holder->take());
     std::thread apply([this] { apply_all(); });
     auto ended = read_all();
     if (!ended) channel_.close();  // whoever waits for it goes on
     waiting_.end();                // what has arrived is still done
     apply.join();
+    if (const auto unfinished = applier_->let_go(); unfinished && setup_.holder)
+      setup_.holder->hold(*unfinished);
     compare_.reset();
     scrub_.reset();
     settle(true);
@@ -322,6 +325,7 @@ class Target {
   // All of the source's tree is here. From now on nothing is kept any more.
   ml::Finished finish() {
     ml::Finished finished;
+    applier_->go_on_with(std::nullopt);
     settle(true);
     const auto role = mirror::ManifestHeader::Role::kTarget;
     if (auto ok = live::record_agreement(store_, setup_.mirror, role, setup_.epoch.value); !ok) {

@@ -12,6 +12,7 @@
 
 #include "core/config.hpp"
 #include "linux/mirror/live/channel.hpp"
+#include "linux/mirror/live/holder.hpp"
 #include "linux/mirror/mirror_process.hpp"
 
 namespace clusterd {
@@ -21,7 +22,8 @@ struct LiveTargetSetup {
   const MirrorConfig& mirror;
   MirrorPaths paths;
   Epoch epoch;
-  std::string from;  // the source's name
+  std::string from;                // the source's name
+  live::Holder* holder = nullptr;  // of what a broken connection leaves unfinished; nullptr: nobody
 };
 
 // Until the channel ends. The exit code of the process.
