@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "linux/mirror/backup_folder.hpp"
 #include "linux/mirror/backup_store.hpp"
 #include "mirror/escape.hpp"
 
@@ -46,7 +47,8 @@ tl::unexpected<Error> cannot(const char* what, const std::string& path) {
   }
   const bool read_only = errno == EROFS;
   std::string text = errno_text(what, path);
-  if (read_only) text += "; if it is guarded (`guard = true`): restore on the active node, or elsewhere (--to)";
+  if (read_only)
+    text += "; if it is guarded (`guard = true`): restore on the active node, or elsewhere (--to)";
   return fail(Code::kRefused, text);
 }
 
@@ -231,8 +233,7 @@ class Keeper {
       place_.name = fmt::format("{}-{}", base, i);
     set_.name = place_.name;
     set_.complete = false;
-    if (auto ok = make_directories(place_.files(), 0700); !ok) return ok;
-    if (auto ok = write_set(place_.state_dir, set_); !ok) return ok;
+    if (auto ok = make_set(place_, set_, "restore"); !ok) return ok;
     files_ = Fd(::open(place_.files().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!files_.valid()) return cannot("cannot open", place_.files());
     return {};
@@ -244,38 +245,7 @@ class Keeper {
   Fd files_;
 };
 
-Result<void> remove_below(int parent, const std::string& name) {
-  Fd fd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd.valid()) {
-    if (errno == ENOENT) return {};
-    if ((errno != ENOTDIR && errno != ELOOP) || ::unlinkat(parent, name.c_str(), 0) != 0) {
-      return cannot("cannot remove", name);
-    }
-    return {};
-  }
-  const int copy = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0);
-  DIR* dir = copy < 0 ? nullptr : ::fdopendir(copy);
-  if (!dir) return cannot("cannot remove", name);
-  std::vector<std::string> names;
-  while (const dirent* d = ::readdir(dir)) {
-    const std::string_view n = d->d_name;
-    if (n != "." && n != "..") names.emplace_back(n);
-  }
-  ::closedir(dir);
-  for (const auto& n : names) {
-    if (auto ok = remove_below(fd.get(), n); !ok) return ok;
-  }
-  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0) return cannot("cannot remove", name);
-  return {};
-}
-
 }  // namespace
-
-Result<void> remove_tree(const std::string& folder) {
-  Fd parent(::open(folder.substr(0, folder.rfind('/')).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent.valid()) return cannot("cannot remove", folder);
-  return remove_below(parent.get(), last_part(folder));
-}
 
 Result<RestoreResult> restore_backup(const std::string& state_dir, const RestoreOrder& order) {
   auto lock = lock_backups(state_dir);
@@ -345,9 +315,8 @@ Result<uint64_t> purge_backups(const std::string& state_dir, const std::string& 
     return fail(Code::kRefused,
                 fmt::format("backup set {} is still being written; the next resync closes it", name));
   }
-  if (auto ok = remove_tree(fmt::format("{}/backups/{}/{}", state_dir, service, name)); !ok) {
+  if (auto ok = remove_set({state_dir, service, report->set.mirror, name}); !ok)
     return tl::unexpected(ok.error());
-  }
   return report->set.bytes;
 }
 

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <ctime>
 
+#include "linux/mirror/backup_folder.hpp"
 #include "linux/mirror/backup_json.hpp"
 #include "linux/mirror/broken_run.hpp"
 #include "mirror/command.hpp"
@@ -227,11 +228,7 @@ Result<PreparedSet> prepare_set(const SetPlace& place, const MirrorConfig& confi
     list = std::move(*found);
     if (auto ok = write_candidates(place.candidates(), list); !ok) return tl::unexpected(ok.error());
   }
-  if (auto ok = make_directories(place.folder(), 0700); !ok) return tl::unexpected(ok.error());
-  if (auto ok = make_directories(place.files(), 0700); !ok) return tl::unexpected(ok.error());
-  if (auto ok = write_set(place.state_dir, set); !ok) return tl::unexpected(ok.error());
-  if (auto ok = sync_directory(place.state_dir + "/backups/" + place.service); !ok)
-    return tl::unexpected(ok.error());
+  if (auto ok = make_set(place, set, place.mirror); !ok) return tl::unexpected(ok.error());
   return PreparedSet{list.items.size(), std::move(*closed)};
 }
 
@@ -284,7 +281,7 @@ Result<BackupReport> close_set(const SetPlace& place, bool last) {
   report.set.lost = report.lost.size();
   report.set.complete = true;
   if (report.set.files == 0 && report.set.lost == 0) {
-    if (auto ok = remove_tree(place.folder()); !ok) return tl::unexpected(ok.error());
+    if (auto ok = remove_set(place); !ok) return tl::unexpected(ok.error());
     report.set.name.clear();
   } else {
     BackupReport stored = report;

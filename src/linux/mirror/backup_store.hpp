@@ -49,6 +49,5 @@ Result<void> write_set(const std::string& state_dir, const BackupSet& set);
 [[nodiscard]] Result<Fd> lock_backups(const std::string& state_dir);
 // Files of a set (not directories), in tree order.
 [[nodiscard]] mirror::EntryStream files_in_set(const std::string& files_folder);
-Result<void> remove_tree(const std::string& folder);
 
 }  // namespace clusterd

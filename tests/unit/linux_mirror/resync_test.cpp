@@ -355,6 +355,25 @@ TEST_F(Resync, PurgesOnlyWhatTheAdministratorLetsGo) {
   EXPECT_FALSE(purge_backups(state(0), "web", report.backup_set).has_value());
 }
 
+// As a power cut leaves them while a set is made, or removed.
+TEST_F(Resync, WhatACrashLeavesOfASetIsNoneAndDoesNotStay) {
+  fail_over();
+  write_file(state(0) + "/backups/web/.new-data/files/half", "made");
+  write_file(state(0) + "/backups/web/.old-20261101T000000Z-e1-data/files/half", "removed");
+  EXPECT_EQ(list_backups(state(0), "web")->size(), 0u);
+  const auto report = resync();
+  ASSERT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  const auto holds = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(state(0) + "/backups/web"))
+      names.insert(entry.path().filename());
+    return names;
+  };
+  EXPECT_EQ(holds(), std::set<std::string>{report.backup_set});
+  ASSERT_TRUE(purge_backups(state(0), "web", report.backup_set));
+  EXPECT_EQ(holds(), std::set<std::string>{});
+}
+
 TEST_F(Resync, ADamagedManifestCostsTheReportButNoFile) {
   fail_over();
   write_file(state(0) + "/mirror/web.data.manifest",
