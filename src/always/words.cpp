@@ -13,20 +13,6 @@ using versions::Members;
 
 constexpr size_t kMaxStored = 2 * kMaxEntries;
 
-json::object object_of(const Entry& entry) {
-  json::object out{{"kind", name(entry.kind)}};
-  if (!entry.there()) return out;
-  if (entry.mode != 0) out["mode"] = entry.mode;
-  out["uid"] = entry.uid;
-  out["gid"] = entry.gid;
-  if (!entry.user.empty()) out["user"] = mirror::escape(entry.user);
-  if (!entry.group.empty()) out["group"] = mirror::escape(entry.group);
-  if (!entry.content.empty()) out["content"] = mirror::escape(entry.content);
-  if (entry.size != 0) out["size"] = entry.size;
-  if (entry.mtime_ns != 0) out["mtime_ns"] = entry.mtime_ns;
-  return out;
-}
-
 std::optional<std::string> raw(const Members& members, std::string_view key) {
   const json::string* text = members.at(key).if_string();
   if (text == nullptr) return members.has(key) ? std::nullopt : std::optional(std::string());
@@ -39,31 +25,6 @@ std::optional<uint32_t> small(const Members& members, std::string_view key) {
   return number > UINT32_MAX ? std::nullopt : std::optional(static_cast<uint32_t>(number));
 }
 
-std::optional<Entry> entry_from(const json::value& value) {
-  const Members members(value);
-  Entry entry;
-  const std::string kind = members.text("kind");
-  bool known = false;
-  for (const Kind one :
-       {Kind::kAbsent, Kind::kFile, Kind::kFolder, Kind::kLink, Kind::kOpaque, Kind::kSpecial}) {
-    if (kind != name(one)) continue;
-    entry.kind = one;
-    known = true;
-  }
-  const auto user = raw(members, "user"), group = raw(members, "group"), content = raw(members, "content");
-  const auto mode = small(members, "mode"), uid = small(members, "uid"), gid = small(members, "gid");
-  if (!known || !user || !group || !content || !mode || !uid || !gid) return std::nullopt;
-  entry.mode = *mode;
-  entry.uid = *uid;
-  entry.gid = *gid;
-  entry.user = *user;
-  entry.group = *group;
-  entry.content = *content;
-  entry.size = members.unsigned_number("size");
-  entry.mtime_ns = members.number("mtime_ns");
-  return entry;
-}
-
 json::object object_of(const StoreMark& mark) { return {{"id", mark.id}, {"turn", mark.turn}}; }
 
 StoreMark mark_from(const json::value& value) {
@@ -74,7 +35,7 @@ StoreMark mark_from(const json::value& value) {
 json::object object_of(const Agreements& agreed) {
   json::object out;
   for (const auto& [path, agreement] : agreed) {
-    json::object one{{"entry", object_of(agreement.entry)}, {"number", agreement.number}};
+    json::object one{{"entry", encoded(agreement.entry)}, {"number", agreement.number}};
     if (agreement.decided) one["decided"] = true;
     out[mirror::escape(path)] = std::move(one);
   }
@@ -128,9 +89,48 @@ std::optional<std::string> bytes_of(const json::value& value) {
 
 }  // namespace
 
+json::object encoded(const Entry& entry) {
+  json::object out{{"kind", name(entry.kind)}};
+  if (!entry.there()) return out;
+  if (entry.mode != 0) out["mode"] = entry.mode;
+  out["uid"] = entry.uid;
+  out["gid"] = entry.gid;
+  if (!entry.user.empty()) out["user"] = mirror::escape(entry.user);
+  if (!entry.group.empty()) out["group"] = mirror::escape(entry.group);
+  if (!entry.content.empty()) out["content"] = mirror::escape(entry.content);
+  if (entry.size != 0) out["size"] = entry.size;
+  if (entry.mtime_ns != 0) out["mtime_ns"] = entry.mtime_ns;
+  return out;
+}
+
+std::optional<Entry> entry_from(const json::value& value) {
+  const Members members(value);
+  Entry entry;
+  const std::string kind = members.text("kind");
+  bool known = false;
+  for (const Kind one :
+       {Kind::kAbsent, Kind::kFile, Kind::kFolder, Kind::kLink, Kind::kOpaque, Kind::kSpecial}) {
+    if (kind != name(one)) continue;
+    entry.kind = one;
+    known = true;
+  }
+  const auto user = raw(members, "user"), group = raw(members, "group"), content = raw(members, "content");
+  const auto mode = small(members, "mode"), uid = small(members, "uid"), gid = small(members, "gid");
+  if (!known || !user || !group || !content || !mode || !uid || !gid) return std::nullopt;
+  entry.mode = *mode;
+  entry.uid = *uid;
+  entry.gid = *gid;
+  entry.user = *user;
+  entry.group = *group;
+  entry.content = *content;
+  entry.size = members.unsigned_number("size");
+  entry.mtime_ns = members.number("mtime_ns");
+  return entry;
+}
+
 std::string encoded(const Word& word) {
   json::object entries;
-  for (const auto& [path, entry] : word.entries) entries[mirror::escape(path)] = object_of(entry);
+  for (const auto& [path, entry] : word.entries) entries[mirror::escape(path)] = encoded(entry);
   return json::serialize(json::object{{"hash", word.hash},
                                       {"halted", word.halted},
                                       {"store", object_of(word.store)},

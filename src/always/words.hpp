@@ -48,6 +48,10 @@ struct Part {
 [[nodiscard]] std::string encoded(const Stored& stored);
 [[nodiscard]] std::optional<Stored> stored_from(const std::string& text);
 
+// What stands at a path, as in a word. nullopt: nothing that can stand there.
+[[nodiscard]] json::object encoded(const Entry& entry);
+[[nodiscard]] std::optional<Entry> entry_from(const json::value& value);
+
 // For clusterctl: `null` for what is not there.
 [[nodiscard]] json::value shown(const Entry& entry);
 
