@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "alike/list.hpp"
 #include "linux/units/ocf_agent.hpp"
 
 namespace clusterd {
@@ -28,14 +29,6 @@ void add(std::string& all, const std::string& lack) {
 std::string lack_of_program(const std::string& path) {
   if (::access(path.c_str(), F_OK) != 0) return path + " does not exist";
   return ::access(path.c_str(), X_OK) == 0 ? "" : path + " may not be executed";
-}
-
-// The program of a shell command, as far as that can be told without being the shell; else empty.
-std::string program_of(const std::string& command) {
-  const std::string word = command.substr(0, command.find_first_of(" \t"));
-  const bool plain =
-      word.starts_with("/") && word.find_first_of("\"'\\$`;&|<>()*?[]{}~#=") == std::string::npos;
-  return plain ? word : "";
 }
 
 std::string lack_of_unit(const UnitConfig& unit) {
@@ -58,7 +51,7 @@ std::string lack_of_unit(const UnitConfig& unit) {
   std::string lacks;
   std::set<std::string> programs;
   for (const std::string& command : {unit.start, unit.stop, unit.status}) {
-    const std::string program = program_of(command);
+    const std::string program = alike::program_of(command);
     if (!program.empty() && programs.insert(program).second) add(lacks, lack_of_program(program));
   }
   return lacks;
@@ -115,6 +108,7 @@ MachineLacks::MachineLacks(EventLoop& loop, const Config& config, std::string st
   shared_->loop = &loop;
   if (::access("/run/systemd/system", F_OK) == 0) bus_ = std::make_unique<SystemdBus>(loop);
   told_.resize(config.services.size());
+  also_.resize(config.services.size());
   next_ = loop_.at(EventLoop::now(), [this] { look(); });
 }
 
@@ -162,7 +156,10 @@ void MachineLacks::ask_systemd(size_t service, size_t unit, std::vector<std::str
     ++service;
     unit = 0;
   }
-  if (service >= config_.services.size()) return report(std::move(lacks));
+  if (service >= config_.services.size()) {
+    lacks_ = std::move(lacks);
+    return report();
+  }
   const std::string name = config_.services[service].units[unit].name;
   bus_->load_unit(name, [this, alive = alive_, service, unit, name,
                          lacks = std::move(lacks)](const Result<std::string>& path) mutable {
@@ -177,11 +174,21 @@ void MachineLacks::ask_systemd(size_t service, size_t unit, std::vector<std::str
   });
 }
 
-void MachineLacks::report(std::vector<std::string> lacks) {
-  for (size_t i = 0; i < lacks.size(); ++i) {
-    if (told_[i] == lacks[i]) continue;
-    told_[i] = lacks[i];
-    sink_(LackReport{ServiceId(i), lacks[i]});
+void MachineLacks::also(std::vector<std::vector<std::string>> lacks) {
+  also_ = std::move(lacks);
+  also_.resize(config_.services.size());
+  report();
+}
+
+void MachineLacks::report() {
+  if (!lacks_) return;  // the first look is under way
+  for (size_t i = 0; i < lacks_->size(); ++i) {
+    std::string lacks = (*lacks_)[i];
+    for (const std::string& more : also_[i])
+      if (lacks.find(more) == std::string::npos) add(lacks, more);
+    if (told_[i] == lacks) continue;
+    told_[i] = lacks;
+    sink_(LackReport{ServiceId(i), lacks});
   }
 }
 

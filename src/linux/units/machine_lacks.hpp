@@ -35,12 +35,15 @@ class MachineLacks {
   MachineLacks(const MachineLacks&) = delete;
   MachineLacks& operator=(const MachineLacks&) = delete;
 
+  // What somebody else has found to be missing, in words, per service; holds until it is called again.
+  void also(std::vector<std::vector<std::string>> lacks);
+
  private:
   struct Shared;  // with the thread, which may outlive this object
   void look();
   void looked(std::vector<std::string> lacks);
   void ask_systemd(size_t service, size_t unit, std::vector<std::string> lacks);
-  void report(std::vector<std::string> lacks);
+  void report();
 
   EventLoop& loop_;
   const Config& config_;
@@ -49,8 +52,10 @@ class MachineLacks {
   const Duration every_;
   std::shared_ptr<Shared> shared_;
   std::shared_ptr<bool> alive_;
-  std::unique_ptr<SystemdBus> bus_;               // where systemd runs
-  std::vector<std::optional<std::string>> told_;  // per service
+  std::unique_ptr<SystemdBus> bus_;                // where systemd runs
+  std::optional<std::vector<std::string>> lacks_;  // per service, as looked at last
+  std::vector<std::vector<std::string>> also_;     // per service
+  std::vector<std::optional<std::string>> told_;   // per service
   std::unique_ptr<Timer> next_;
 };
 

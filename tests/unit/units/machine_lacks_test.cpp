@@ -99,5 +99,28 @@ TEST(Lacks, AreToldForEachServiceFirstAndThenAtEachChange) {
   EXPECT_EQ(told[2].lacks, "");
 }
 
+TEST(Lacks, WhatSomebodyElseHasFoundIsAddedOnce) {
+  const TemporaryFolder folder;
+  const std::string program = folder.path() + "/app";
+  Config config;
+  config.services = {service_with(UnitConfig::Kind::kRun), service_with(UnitConfig::Kind::kRun)};
+  config.services[0].units[0].start = program;
+  config.services[1].units[0].start = "/bin/sh";
+  std::vector<LackReport> told;
+  EventLoop loop;
+  MachineLacks lacks(
+      loop, config, folder.path(), [&](const Event& event) { told.push_back(std::get<LackReport>(event)); },
+      std::chrono::milliseconds(20));
+  lacks.also({{program + " does not exist", "/no/more does not exist"}});
+  ASSERT_TRUE(loop.run_until([&] { return told.size() == 2; }, std::chrono::seconds(60)));
+  EXPECT_EQ(told[0].lacks, program + " does not exist; /no/more does not exist");
+  EXPECT_EQ(told[1].lacks, "");
+  lacks.also({{}, {"/no/other does not exist"}});
+  ASSERT_TRUE(loop.run_until([&] { return told.size() == 4; }, std::chrono::seconds(60)));
+  EXPECT_EQ(told[2].lacks, program + " does not exist");
+  EXPECT_EQ(told[3].service, ServiceId(1));
+  EXPECT_EQ(told[3].lacks, "/no/other does not exist");
+}
+
 }  // namespace
 }  // namespace clusterd
