@@ -75,6 +75,8 @@ void read_service(const Value& root, const std::string& name, const ClusterDraft
 // The parts of read_service.
 void read_units(const Value& units, ServiceDraft& draft, Problems& problems);
 void read_checks(const Value& checks, ServiceDraft& draft, Problems& problems);
+// The paths of `alike` (config/alike.hpp), without those that are reported as errors.
+std::vector<std::string> read_alike(Section& section, const ServiceDraft& draft, Problems& problems);
 // The keys of a unit that has `ocf`.
 void read_ocf(Section& section, UnitConfig& unit, Problems& problems);
 // The value of one parameter of an agent as text, or nullopt with the problem reported.

@@ -236,6 +236,7 @@ void read_service(const Value& root, const std::string& name, const ClusterDraft
   read_failback(section, service, problems);
   if (const Value* mirrors = section.list("mirror", kMaxMirrorsPerService))
     read_mirrors(*mirrors, draft, problems);
+  static_cast<void>(read_alike(section, draft, problems));
   check_substance(draft, section, problems);
   section.finish();
 }

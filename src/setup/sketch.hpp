@@ -59,6 +59,7 @@ struct ServiceSketch {
   std::vector<CheckSketch> checks;
   bool hot = false;
   Lines apart_from, after;  // names of services
+  Lines alike;              // paths
   std::vector<MirrorSketch> mirrors;
   Lines comments;
 };

@@ -212,6 +212,7 @@ std::string written(const ServiceSketch& service) {
   if (service.hot) out += "hot       = true\n";
   if (!service.apart_from.empty()) out += fmt::format("{:<9} = {}\n", "apart_from", list(service.apart_from));
   if (!service.after.empty()) out += fmt::format("{:<9} = {}\n", "after", list(service.after));
+  if (!service.alike.empty()) out += fmt::format("{:<9} = {}\n", "alike", list(service.alike));
   key(out, "failback", service.failback, 9);
   key(out, "failback_after", service.failback_after, 9);
   for (const MirrorSketch& one : service.mirrors) mirror(out, one);
