@@ -7,6 +7,7 @@
 
 #include "ctl/json_view.hpp"
 #include "ctl/scrub_view.hpp"
+#include "ctl/standby_view.hpp"
 
 namespace clusterd::ctl {
 
@@ -132,18 +133,6 @@ std::string host_table(View status, const Look& look) {
                {counted_text(host["counted"][there])}});
   });
   return table.empty() ? "" : "\n" + table.text(look);
-}
-
-// A standby that is ready for a handover takes over by itself only once a reference host counts there.
-bool only_for_moves(View status, View service, const std::string& node) {
-  const View takes_over = service["takes_over"][node];
-  return status["mode"].text() != "manual" && takes_over.known() && !takes_over.yes();
-}
-
-// Its machine could not run the members as it is: something is not installed, or a disk is full.
-bool unprepared(View service, const std::string& node) {
-  const View prepared = service["prepared"][node];
-  return prepared.known() && !prepared.yes();
 }
 
 Cell role_cell(View status, View service, const std::string& node) {
@@ -316,33 +305,6 @@ void service_alarms(View status, std::vector<std::string>& found) {
                       " → when this is right: clusterctl mirror confirm " + full);
     });
   });
-}
-
-// Not an alarm, but nobody should learn of it only when the active node fails.
-std::string standby_lines(View status, const Look& look) {
-  std::string out;
-  const std::string here = status["node"].text();
-  const std::string there = status["peer"].text();
-  status["services"].each([&](View service) {
-    const std::string active = service["active_on"].text();
-    if (active.empty()) return;
-    const std::string standby = active == here ? there : here;
-    const bool ready = service["ready"][standby].yes();
-    if (unprepared(service, standby)) {
-      const std::string lacks = standby == here
-                                    ? clean(service["lacks"])
-                                    : "`clusterctl status` on " + printable(standby) + " says why";
-      out += styled("!  " + clean(service["name"]) + ": its standby could not run it as it is: " + lacks,
-                    Style::kWarn, look) +
-             "\n";
-    }
-    if (ready && !only_for_moves(status, service, standby)) return;
-    const std::string what =
-        ready ? ": its standby could not take over by itself: no reference host counts there"
-              : " has no ready standby";
-    out += styled("!  " + clean(service["name"]) + what, Style::kWarn, look) + "\n";
-  });
-  return out;
 }
 
 }  // namespace

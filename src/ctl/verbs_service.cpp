@@ -356,6 +356,9 @@ void add_adding(CLI::App& service, Globals& globals, Chosen& chosen) {
   verb->add_option("--mirror", flags->mirrors,
                    "Folders (with \"/\" at the end) and files that are copied to the standby");
   verb->add_option("--every", flags->every, "How often they are (default: 5min)");
+  verb->add_option(
+      "--alike", flags->service.alike,
+      "Folders (with \"/\" at the end) and files that are not copied, and shall be alike on both nodes");
   verb->add_flag("--live", flags->live, "Copy each change at once, instead of every so often");
   verb->add_option("--check", flags->checks, kChecks);
   verb->add_option("--prefer", flags->service.prefer, "The node where it should be, if it can choose");

@@ -13,6 +13,7 @@
 #include "daemon/daemon_backend.hpp"
 #include "daemon/fallback_gate.hpp"
 #include "daemon/leftovers.hpp"
+#include "daemon/likeness.hpp"
 #include "daemon/logging_notifier.hpp"
 #include "daemon/reactor.hpp"
 #include "linux/address/linux_addresses.hpp"
@@ -78,7 +79,8 @@ class Assembly::Impl {
         privileges(privileges_in),
         log(log_in),
         boot(random_boot_id()),
-        started(EventLoop::now()) {}
+        started(EventLoop::now()),
+        likeness(config_in, log_in) {}
 
   Result<void> build();
   [[nodiscard]] DaemonFacts facts() const;
@@ -90,6 +92,7 @@ class Assembly::Impl {
   Log& log;
   const BootId boot;
   const Instant started;
+  LikenessKnown likeness;
   Started first_event;
 
   std::unique_ptr<BpfGate> bpf_gate;  // one of the two
@@ -232,6 +235,11 @@ void Assembly::Impl::build_ports(const Secret& secret) {
   hooks.facts = [this] { return facts(); };
   hooks.events = [this](uint64_t after) { return notifier->recent(after); };
   hooks.register_receiver = [this](ServiceId service, pid_t pid) { mirror->register_receiver(service, pid); };
+  hooks.likeness = [this](const std::string& text) {
+    CommandAnswer answer = likeness.take(text, reactor->status());
+    if (answer.ok && lacks) lacks->also(likeness.lacks());
+    return answer;
+  };
   backend = std::make_unique<DaemonBackend>(config, *reactor, std::move(hooks));
   control = std::make_unique<ControlServer>(loop, *backend);
 }
@@ -306,6 +314,7 @@ DaemonFacts Assembly::Impl::facts() const {
   facts.worst_lateness = reactor->worst_lateness();
   facts.gate_deadlines = reactor->gate_deadlines();
   add_counters(facts.transport, transport->stats().total());
+  facts.likeness = likeness.report();
   return facts;
 }
 

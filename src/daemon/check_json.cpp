@@ -188,6 +188,31 @@ void check_guards(Findings& findings, const Config& config, const Status& status
   }
 }
 
+void check_likeness(Findings& findings, const Config& config, const Status& status,
+                    const DaemonFacts& facts) {
+  const std::string &here = config.node(config.self).name, &there = config.node(config.peer()).name;
+  for (const auto& [service, likeness] : facts.likeness) {
+    if (!likeness.compared) {
+      if (status.nodes.at(config.peer().at()).heard)
+        findings.warning("likeness",
+                         fmt::format("{}: not compared with {} yet: {}", service, there, likeness.why),
+                         "it is tried again by itself; clusterd has to be of the same version on both nodes");
+      continue;
+    }
+    for (const alike::Difference& one : likeness.differences)
+      findings.warning("likeness", fmt::format("{}: {}", service, text(one, here, there)),
+                       "install the same package on both nodes, or copy the file");
+    if (likeness.differ > likeness.differences.size())
+      findings.warning(
+          "likeness",
+          fmt::format("{}: and {} more differences", service, likeness.differ - likeness.differences.size()),
+          "install the same packages on both nodes, or copy the files");
+    if (likeness.differ == 0)
+      findings.ok("likeness", fmt::format("{}: what it needs is alike on both nodes ({} compared)", service,
+                                          likeness.same));
+  }
+}
+
 }  // namespace
 
 std::string check_json(const Config& config, const Status& status, const DaemonFacts& facts) {
@@ -199,6 +224,7 @@ std::string check_json(const Config& config, const Status& status, const DaemonF
   check_effects(findings, config, status);
   check_services(findings, config, status);
   check_guards(findings, config, status);
+  check_likeness(findings, config, status, facts);
   return std::move(findings).text();
 }
 

@@ -40,6 +40,8 @@ class ControlBackend {
   // `answer` is called exactly once, now or later, or never if the daemon ends first. `pid` is the caller's.
   virtual void command(const CommandRequest& request, pid_t pid,
                        std::function<void(CommandAnswer)> answer) = 0;
+  // What clusterd-config has found of the services' likeness (alike/words.hpp).
+  [[nodiscard]] virtual CommandAnswer likeness(const std::string& report) = 0;
 };
 
 // "move" ↔ kMove and so on; nullopt for any other word.

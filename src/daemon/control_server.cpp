@@ -175,10 +175,13 @@ class Session : public std::enable_shared_from_this<Session> {
     const size_t mark = std::min(target.find('?'), target.size());
     const std::string_view path = target.substr(0, mark);
     const std::string_view query = target.substr(std::min(mark + 1, target.size()));
-    if (path == "/v1/command") {
+    if (path == "/v1/command" || path == "/v1/likeness") {
       if (request.method() != http::verb::post)
         return refuse(server, http::status::method_not_allowed, "use POST");
-      return command(server);
+      if (access_ != Access::kAdmin) {
+        return refuse(server, http::status::forbidden, refusal(Access::kAdmin, server.groups_, uid_));
+      }
+      return path == "/v1/command" ? command(server) : likeness(server);
     }
     if (path != "/v1/status" && path != "/v1/check" && path != "/v1/decisions" && path != "/v1/events") {
       return refuse(server, http::status::not_found, "no such page; see docs/operations.md");
@@ -199,10 +202,13 @@ class Session : public std::enable_shared_from_this<Session> {
     reply(http::status::ok, std::move(*text));
   }
 
+  void likeness(ControlServer::Impl& server) {
+    const CommandAnswer answer = server.backend_.likeness(parser_->get().body());
+    if (!answer.ok) return refuse(server, http::status::bad_request, answer.text);
+    reply(http::status::ok, answer_json(answer));
+  }
+
   void command(ControlServer::Impl& server) {
-    if (access_ != Access::kAdmin) {
-      return refuse(server, http::status::forbidden, refusal(Access::kAdmin, server.groups_, uid_));
-    }
     if (server.waiting() >= limits_.max_waiting) {
       return refuse(server, http::status::service_unavailable,
                     "too many orders wait for their answers; look at `clusterctl status`, and try again");

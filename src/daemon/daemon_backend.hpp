@@ -18,6 +18,8 @@ class DaemonBackend final : public ControlBackend {
     std::function<std::vector<std::string>(uint64_t after)> events;
     // A peer's mirror run was permitted to write here; this process does it (S8).
     std::function<void(ServiceId, pid_t)> register_receiver;
+    // A report of what is not alike on both nodes.
+    std::function<CommandAnswer(const std::string&)> likeness;
   };
 
   DaemonBackend(const Config& config, Reactor& reactor, Hooks hooks)
@@ -28,6 +30,7 @@ class DaemonBackend final : public ControlBackend {
   [[nodiscard]] std::string events(uint64_t after) override;
   [[nodiscard]] std::string check() override;
   void command(const CommandRequest& request, pid_t pid, std::function<void(CommandAnswer)> answer) override;
+  [[nodiscard]] CommandAnswer likeness(const std::string& report) override { return hooks_.likeness(report); }
 
  private:
   const Config& config_;

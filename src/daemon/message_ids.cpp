@@ -35,6 +35,8 @@ constexpr std::array kIds{
     std::pair<std::string_view, std::string_view>{"peer-lost", "aa99de479f15461a81afe94de86cace1"},
     std::pair<std::string_view, std::string_view>{"resync-done", "d2e67ef69b3d413cbcf640713fb15093"},
     std::pair<std::string_view, std::string_view>{"service-failed", "a31b2f94c82948088cebdb94fe5ed29d"},
+    std::pair<std::string_view, std::string_view>{"standby-alike", "3986ad2b220d4fec9fafe03ea4a362a5"},
+    std::pair<std::string_view, std::string_view>{"standby-differs", "6f834802648a44c2bf23ea9ff8fbcda5"},
     std::pair<std::string_view, std::string_view>{"standby-not-ready", "55a9d8c6dca547d6ab6ad3547ac1fc59"},
     std::pair<std::string_view, std::string_view>{"standby-ready", "d504ea36d252476aad1fb9c7ced14be4"},
     std::pair<std::string_view, std::string_view>{"stop-failed", "bed3cce005e841b4a840b12e92eda08c"},

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "daemon/json_text.hpp"
+#include "daemon/likeness.hpp"
 
 namespace clusterd {
 
@@ -308,7 +309,9 @@ json::array services_array(const Config& config, const Status& status, const Dae
   for (size_t i = 0; i < config.services.size(); ++i) {
     const ServiceStatus state = i < status.services.size() ? status.services[i] : ServiceStatus{};
     const Instant gate = i < facts.gate_deadlines.size() ? facts.gate_deadlines[i] : kLongAgo;
-    services.push_back(service_object(config, config.services[i], state, gate, facts.now));
+    json::object object = service_object(config, config.services[i], state, gate, facts.now);
+    object["likeness"] = likeness_value(config, config.services[i], facts.likeness);
+    services.push_back(std::move(object));
   }
   return services;
 }

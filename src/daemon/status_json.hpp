@@ -23,13 +23,19 @@
 //                  "roles": {"serv1": "active", "serv2": "standby" | null (never heard)},
 //                  "ready": {"serv1": false, "serv2": true} (for a handover), "takes_over": {"serv1": false,
 //                  "serv2": true} (also if the active node falls silent), "prepared": {…} (its machine
-//                  has what the members need), "lacks": "" (what this one has not, in words), "blocked":
+//                  has what the members need), "lacks": "" (what this one has not, in words), "likeness":
+//                  null (not looked at yet) | {"compared": true, "why": "" (not compared), "same": 12,
+//                  "differ": 1, "differences": [{"what": "unit" | "drop-in" | "program" | "agent" | "file",
+//                  "name":
+//                  "/usr/sbin/nginx", "text": "… differs …", "lacking": ["serv2"] (where nothing starts for
+//                  it), "serv1": {"kind": "file", "size", "mtime", "mode", "user", "group"}, "serv2": null
+//                  (absent)}, … fewer than "differ" if there are many]}, "blocked":
 //                  {"serv1": false, …}, "epoch": 7, "data_epoch": 7, "diverged": false, "wants_human": false,
 //                  "detail": "", "restarts": 0, "addresses": ["192.168.1.20/24"], "mac": "virtual", "link":
 //                  "service", "gate": {"open": true, "remaining_ms": 540.2 | null}, "units": [{"name":
 //                  "nginx.service", "state": "started" | "unknown" | …}], "checks": [{"check": "tcp 80",
-//                  "ok": true}], "mirrors": [{"name": "1", "state": "idle|running|failed|halted|never|following|paused|receiving",
-//                  "synced": true,
+//                  "ok": true}], "mirrors": [{"name": "1", "state":
+//                  "idle|running|failed|halted|never|following|paused|receiving", "synced": true,
 //                               "lag_s": 12.1 | null, "next_run_s": 48.0 | null, "to": "peer" |
 //                               "user@host:/…", "paths": ["/srv/web/"], "detail": "", "last": {…report…} |
 //                               null}]}, …],
@@ -48,6 +54,7 @@
 #include <utility>
 #include <vector>
 
+#include "alike/words.hpp"
 #include "base/version.hpp"
 #include "core/config.hpp"
 #include "core/status.hpp"
@@ -67,6 +74,7 @@ struct DaemonFacts {
   Duration worst_lateness{};            // of the loop, within the last one to two minutes
   std::vector<Instant> gate_deadlines;  // per ServiceId, as last set; kLongAgo = shut
   std::vector<std::pair<std::string, uint64_t>> transport;
+  alike::Report likeness;  // as clusterd-config has told it last; of a service that it did not tell: nothing
 };
 
 struct DatedDecision {

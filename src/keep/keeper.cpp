@@ -32,6 +32,8 @@ Result<void> Keeper::run() {
   server.detach();
   std::thread always([this] { always_.run(); });
   always.detach();
+  std::thread likeness([this] { likeness_.run(); });
+  likeness.detach();
   while (::getppid() == daemon_) {
     pollfd poller{socket_.get(), POLLIN, 0};
     if (::poll(&poller, 1, kTickMs) > 0) answer_local();

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "keep/always.hpp"
+#include "keep/likeness.hpp"
 #include "keep/node.hpp"
 #include "linux/host/talk.hpp"
 
@@ -47,6 +48,7 @@ class Keeper {
 
   ThisNode node_;
   AlwaysMirror always_{node_};
+  LikenessKeeper likeness_{node_};
   const pid_t daemon_;
   Fd socket_;
   std::atomic<int64_t> port_free_until_ms_{0};

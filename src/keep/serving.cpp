@@ -120,8 +120,9 @@ void Keeper::answer_caller(Talk talk) {
   const auto question = sealed->hear(kQuestionLimit);
   if (!question) return;
   const auto value = versions::parsed(*question);
-  const auto always = value ? always_.answer_peer(*value) : std::nullopt;
-  static_cast<void>(sealed->say(always ? *always : answer_peer(node_, caller, *question)));
+  auto answer = value ? always_.answer_peer(*value) : std::nullopt;
+  if (value && !answer) answer = likeness_.answer_peer(*value);
+  static_cast<void>(sealed->say(answer ? *answer : answer_peer(node_, caller, *question)));
 }
 
 }  // namespace clusterd::keep

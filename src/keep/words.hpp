@@ -7,6 +7,7 @@
 //   prepare: version, files, flags          → prepared, or why not
 //   activate: version                       → activated, or why not
 //   always-look, always-files               → what the always mirror has, and parts of it (always/words.hpp)
+//   alike-look                              → what its services need, as it is there (alike/words.hpp)
 // On the Unix socket also:
 //   always-show, always-keep: path, from    → how the always mirror stands; what a human decides of it
 //   apply: what and how                     → the version's number, or why not

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 
+#include "alike/words.hpp"
 #include "daemon/control_server.hpp"
 #include "targets.hpp"
 
@@ -28,6 +29,9 @@ class Backend final : public ControlBackend {
   void command(const CommandRequest& request, pid_t pid, std::function<void(CommandAnswer)> answer) override {
     require(pid == ::getpid(), "the kernel says who asks");
     answer({request.service != "web", "text"});
+  }
+  CommandAnswer likeness(const std::string& report) override {
+    return {alike::report_from(report).has_value(), "text"};
   }
 };
 

@@ -1,4 +1,5 @@
 // What clusterd-config is asked and answered by the other node, and the record of versions on disk.
+#include "alike/words.hpp"
 #include "always/words.hpp"
 #include "keep/words.hpp"
 #include "targets.hpp"
@@ -76,6 +77,37 @@ void always_words(const std::string& text) {
     require(agreement.number > 0, "a number");
 }
 
+// What the other node says to have of what a service needs, and what the daemon is told of it.
+void alike_words(const std::string& text) {
+  if (const auto report = alike::report_from(text)) {
+    const auto again = alike::report_from(alike::encoded(*report));
+    require(again && again->size() == report->size(), "a report is read back");
+  }
+  const auto value = versions::parsed(text);
+  if (!value) return;
+  const auto word = alike::word_from(*value);
+  if (!word) return;
+  require(alike::word_from(*versions::parsed(alike::encoded(*word))) == *word,
+          "a word is read back as it was");
+  require(word->services.size() <= kMaxServices, "services within bounds");
+  alike::Report report;
+  for (const auto& [name, theirs] : word->services) {
+    require(theirs.items.size() <= alike::kMaxItems, "items within bounds");
+    for (const auto& [path, item] : theirs.items)
+      require(item.what == alike::What::kUnit
+                  ? path.find('/') == std::string::npos
+                  : path.starts_with("/") && (path + "/").find("/../") == std::string::npos,
+              "a unit or a path that leads nowhere else");
+    const alike::Likeness likeness = compare({theirs.wanted, {}}, &theirs);
+    require(likeness.differ == likeness.differences.size(), "each difference is named");
+    for (const alike::Difference& one : likeness.differences)
+      require(alike::text(one, "a", "b").size() < 1024, "a text of bounded length");
+    report.emplace(name, likeness);
+  }
+  const std::string told = alike::encoded(report);
+  require(told.size() <= size_t{64} * 1024 && alike::report_from(told), "the daemon takes it");
+}
+
 // What stands behind the digest: files of any names and contents, and one byte of the question changed.
 void prepared(Feed& feed) {
   keep::Prepare prepare;
@@ -101,6 +133,7 @@ void fuzz_versions(Bytes input) {
   const uint8_t choice = feed.byte();
   if (choice % 4 == 3) return prepared(feed);
   const std::string text(text_of(feed.rest()));
+  if (choice >= 192) return alike_words(text);
   if (choice >= 128) return always_words(text);
   if (choice % 4 == 0) return questions(text);
   if (choice % 4 == 1) return answers(text);

@@ -19,6 +19,7 @@
 namespace clusterd::ctl {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -107,6 +108,37 @@ TEST(RenderStatus, AStandbyWhoseMachineLacksSomething) {
   const std::string here =
       render_status(R"({"node":"serv2","peer":"serv1","mode":"reference",)" + service, Look{false, 160});
   EXPECT_THAT(here, HasSubstr("!  web: its standby could not run it as it is: /srv has only 20 MiB left"));
+}
+
+TEST(RenderStatus, AStandbyThatIsNotAlike) {
+  const auto shown = [](const std::string& node, const std::string& differences, int differ) {
+    return render_status(
+        fmt::format(
+            R"({{"node":"{}","peer":"{}","mode":"reference","services":[{{"name":"web","active_on":"serv1",)"
+            R"("roles":{{"serv1":"active","serv2":"standby"}},"ready":{{"serv1":false,"serv2":true}},)"
+            R"("takes_over":{{"serv1":false,"serv2":true}},"prepared":{{"serv1":true,"serv2":true}},"lacks":"",)"
+            R"("likeness":{{"compared":true,"differ":{},"differences":[{}]}}}}]}})",
+            node, node == "serv1" ? "serv2" : "serv1", differ, differences),
+        Look{false, 160});
+  };
+  const std::string nginx = R"({"text":"/usr/sbin/nginx differs","lacking":[]})";
+  const std::string unit = R"({"text":"nginx.service is not installed on serv2","lacking":["serv2"]})";
+  const std::string ours = R"({"text":"/a is not on serv1","lacking":["serv1"]})";
+  for (const char* node : {"serv1", "serv2"}) {
+    EXPECT_THAT(shown(node, "", 0), Not(HasSubstr("!  web")));
+    EXPECT_THAT(shown(node, nginx, 1),
+                HasSubstr("!  web: serv2 could take it over, but: /usr/sbin/nginx differs\n"));
+    EXPECT_THAT(
+        shown(node, unit + "," + nginx, 2),
+        AllOf(HasSubstr(
+                  "!  web: its standby could not run it as it is: nginx.service is not installed on serv2\n"),
+              HasSubstr("!  web: serv2 could take it over, but: /usr/sbin/nginx differs\n")));
+    EXPECT_THAT(shown(node, ours, 1), HasSubstr("serv2 could take it over, but: /a is not on serv1"))
+        << "what the active node lacks is no fault of the standby";
+  }
+  const std::string many = nginx + "," + nginx + "," + nginx + "," + nginx;
+  EXPECT_THAT(shown("serv1", many, 9), HasSubstr("; and 6 more → clusterctl check\n"));
+  EXPECT_THAT(shown("serv1", R"({"text":"\u001b[2J","lacking":7},7)", 2), Not(HasSubstr("\033")));
 }
 
 TEST(RenderStatus, NumbersThatNoProgramOfOursWrites) {

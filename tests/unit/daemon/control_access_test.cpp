@@ -87,6 +87,9 @@ TEST_F(ControlAccess, ReadersMayLookAndNotAct) {
   EXPECT_EQ(act(4001, {}), kForbiddenWithRemedy);
   EXPECT_TRUE(backend_.requests.empty());
   EXPECT_EQ(server_->stats().refused, 2U);
+  EXPECT_EQ(ask(65534, {4001}, post("{}", "/v1/likeness"), "usermod -aG clusterd-admin NAME"),
+            kForbiddenWithRemedy);
+  EXPECT_TRUE(backend_.reports.empty());
 }
 
 TEST_F(ControlAccess, AdministratorsMayDoBothWithoutBeingReaders) {

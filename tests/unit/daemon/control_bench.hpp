@@ -40,6 +40,11 @@ class FakeBackend final : public ControlBackend {
       answer({request.service != "refused", "text of the core"});
     }
   }
+  CommandAnswer likeness(const std::string& report) override {
+    reports.push_back(report);
+    return {report != "refused", "text"};
+  }
+  std::vector<std::string> reports;
   std::string page = "{\"node\":\"serv1\"}";
   bool hold = false;
   std::vector<CommandRequest> requests;
@@ -95,8 +100,8 @@ class Client {
 inline std::string get(const std::string& target, const std::string& more = "") {
   return "GET " + target + " HTTP/1.1\r\nHost: x\r\n" + more + "\r\n";
 }
-inline std::string post(const std::string& body) {
-  return "POST /v1/command HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+inline std::string post(const std::string& body, const std::string& target = "/v1/command") {
+  return "POST " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
          "\r\n\r\n" + body;
 }
 

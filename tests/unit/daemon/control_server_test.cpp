@@ -53,6 +53,20 @@ TEST_F(ControlServerTest, PassesOrdersOnAndTellsTheAnswer) {
   EXPECT_EQ(backend_.requests[1].epoch, 7U);
 }
 
+TEST_F(ControlServerTest, PassesReportsOfLikenessOn) {
+  serve();
+  Client client(path_);
+  client.send(post(R"({"services":{}})", "/v1/likeness"));
+  EXPECT_TRUE(gets(client, R"({"ok":true,"text":"text"})"));
+  EXPECT_EQ(backend_.reports, std::vector<std::string>{R"({"services":{}})"});
+  Client wrong(path_);
+  wrong.send(post("refused", "/v1/likeness"));
+  EXPECT_TRUE(gets(wrong, "400 Bad Request"));
+  Client reader(path_);
+  reader.send(get("/v1/likeness"));
+  EXPECT_TRUE(gets(reader, "405 Method Not Allowed"));
+}
+
 TEST_F(ControlServerTest, RefusesNonsense) {
   serve();
   for (const std::string& body :

@@ -110,6 +110,68 @@ TEST(StatusJson, SaysWhatIsGuardedAndWhere) {
   EXPECT_TRUE(service().at("guarded").at(there).is_null());
 }
 
+// serv1 (this node) has a newer nginx, and serv2 no unit.
+alike::Report example_likeness() {
+  always::Entry nginx;
+  nginx.kind = always::Kind::kFile;
+  nginx.mode = 0755;
+  nginx.content = always::digest_of("1");
+  nginx.size = 1;
+  alike::Service mine{
+      "",
+      {{"/usr/sbin/nginx", {alike::What::kProgram, nginx}}, {"nginx.service", {alike::What::kUnit, nginx}}}};
+  alike::Service theirs = mine;
+  theirs.items["/usr/sbin/nginx"].entry.content = always::digest_of("2");
+  theirs.items["nginx.service"].entry = {};
+  return {{"web", compare(mine, &theirs)}};
+}
+
+TEST(StatusJson, SaysWhatIsNotAlike) {
+  DaemonFacts facts = example_facts();
+  const auto likeness = [&] {
+    return parsed(status_json(example_config(), example_status(), facts)).at("services").at(0).at("likeness");
+  };
+  EXPECT_TRUE(likeness().is_null()) << "nobody has looked yet";
+  facts.likeness = example_likeness();
+  EXPECT_EQ(likeness().at("differ").to_number<int>(), 2);
+  const json::value unit = likeness().at("differences").at(0), nginx = likeness().at("differences").at(1);
+  EXPECT_EQ(unit.at("text"), "nginx.service is not installed on serv2");
+  EXPECT_EQ(unit.at("lacking"), json::value({"serv2"}));
+  EXPECT_TRUE(unit.at("serv2").is_null());
+  EXPECT_EQ(nginx.at("what"), "program");
+  EXPECT_EQ(nginx.at("lacking"), json::array());
+  EXPECT_EQ(nginx.at("serv1").at("size").to_number<int>(), 1);
+  EXPECT_FALSE(nginx.at("serv1").as_object().contains("digest")) << "of a file that not everybody may read";
+}
+
+TEST(CheckJson, NamesEachDifference) {
+  DaemonFacts facts = example_facts();
+  Status status = example_status();
+  const auto says = [&] {
+    std::string all;
+    for (const json::value& finding :
+         parsed(check_json(example_config(), status, facts)).at("findings").as_array())
+      if (finding.at("topic") == "likeness")
+        all += std::string(finding.at("level").as_string()) + ": " +
+               std::string(finding.at("text").as_string()) + "\n";
+    return all;
+  };
+  EXPECT_EQ(says(), "");
+  facts.likeness = example_likeness();
+  EXPECT_EQ(
+      says(),
+      "warning: web: nginx.service is not installed on serv2\n"
+      "warning: web: /usr/sbin/nginx differs (serv1: 1 bytes of 1970-01-01, serv2: 1 bytes of 1970-01-01)\n");
+  facts.likeness["web"].differ = 7;
+  EXPECT_NE(says().find("warning: web: and 5 more differences\n"), std::string::npos);
+  facts.likeness["web"] = {true, "", 4, 0, {}, {}};
+  EXPECT_EQ(says(), "ok: web: what it needs is alike on both nodes (4 compared)\n");
+  facts.likeness["web"] = {false, "it is of another version", 0, 0, {}, {}};
+  EXPECT_EQ(says(), "warning: web: not compared with serv2 yet: it is of another version\n");
+  status.nodes[1].heard = false;
+  EXPECT_EQ(says(), "") << "that the peer is gone is said elsewhere";
+}
+
 TEST(CheckJson, NamesWhatIsNotGuardedAsItShouldBe) {
   Config config = example_config();
   Status status = example_status();
