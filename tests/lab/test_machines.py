@@ -171,6 +171,38 @@ def test_a_crash_of_the_unit_is_repaired_in_place(machines):
 
 
 @pytest.mark.slow
+def test_unit_files_and_programs_of_systemd_are_compared(machines):
+    def says(text):
+        for node in ("serv1", "serv2"):
+            machines.until(lambda: any(text in one["text"] for one in
+                                       (machines.service(node)["likeness"] or {"differences": []})["differences"]),
+                           f"{node} says: {text}")
+
+    def alike():
+        for node in ("serv1", "serv2"):
+            machines.until(lambda: (machines.service(node)["likeness"] or {}).get("compared") and
+                           machines.service(node)["likeness"]["differ"] == 0, f"{node} says that all is alike")
+
+    alike()
+    assert machines.service("serv1")["likeness"]["same"] >= 2, "nginx.service and /usr/sbin/nginx at least"
+    drop_in = "/etc/systemd/system/nginx.service.d/limits.conf"
+    machines.serv2.sh(f"mkdir -p $(dirname {drop_in}); printf '[Service]\\nLimitNOFILE=4096\\n' > {drop_in}; systemctl daemon-reload")
+    says(f"{drop_in} is not on serv1")
+    machines.serv2.sh(f"rm {drop_in}; systemctl daemon-reload")
+    alike()
+    machines.serv2.sh("printf x >> /usr/sbin/nginx")
+    says("/usr/sbin/nginx differs (serv1: ")
+    machines.serv2.sh("mv /usr/sbin/nginx /usr/sbin/nginx.away")
+    says("/usr/sbin/nginx does not exist on serv2")
+    machines.until(lambda: not machines.service("serv1")["prepared"]["serv2"], "serv2 is not prepared")
+    assert machines.service("serv2")["lacks"] == "/usr/sbin/nginx does not exist"
+    text = machines.serv1.ctl("status").stdout
+    assert "web: its standby could not run it as it is: /usr/sbin/nginx does not exist on serv2" in text, text
+    machines.serv2.sh("mv /usr/sbin/nginx.away /usr/sbin/nginx; mv /lib/systemd/system/nginx.service /root/; systemctl daemon-reload")
+    says("nginx.service is not installed on serv2")
+
+
+@pytest.mark.slow
 def test_the_hardened_unit_permits_what_services_do(make_cluster):
     """Commands that run below clusterd.service mount, open sockets and keep setuid files; so do mirrors and the gate."""
     cluster = make_cluster(machines={}, units=[

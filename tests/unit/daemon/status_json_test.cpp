@@ -149,8 +149,8 @@ TEST(CheckJson, NamesEachDifference) {
   Status status = example_status();
   const auto says = [&] {
     std::string all;
-    for (const json::value& finding :
-         parsed(check_json(example_config(), status, facts)).at("findings").as_array())
+    const json::value check = parsed(check_json(example_config(), status, facts));
+    for (const json::value& finding : check.at("findings").as_array())
       if (finding.at("topic") == "likeness")
         all += std::string(finding.at("level").as_string()) + ": " +
                std::string(finding.at("text").as_string()) + "\n";
