@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "daemon/json_text.hpp"
+#include "daemon/likeness.hpp"
 #include "daemon/status_json.hpp"
 
 namespace clusterd {
@@ -190,7 +191,7 @@ void check_guards(Findings& findings, const Config& config, const Status& status
 
 void check_likeness(Findings& findings, const Config& config, const Status& status,
                     const DaemonFacts& facts) {
-  const std::string &here = config.node(config.self).name, &there = config.node(config.peer()).name;
+  const std::string& there = config.node(config.peer()).name;
   for (const auto& [service, likeness] : facts.likeness) {
     if (!likeness.compared) {
       if (status.nodes.at(config.peer().at()).heard)
@@ -200,7 +201,7 @@ void check_likeness(Findings& findings, const Config& config, const Status& stat
       continue;
     }
     for (const alike::Difference& one : likeness.differences)
-      findings.warning("likeness", fmt::format("{}: {}", service, text(one, here, there)),
+      findings.warning("likeness", fmt::format("{}: {}", service, text_of(config, one)),
                        "install the same package on both nodes, or copy the file");
     if (likeness.differ > likeness.differences.size())
       findings.warning(

@@ -13,15 +13,14 @@ namespace {
 constexpr size_t kToldInFull = 3;
 
 // Those of which the core does not hear, because the service could be started here all the same.
-std::string differences_text(const alike::Likeness& likeness, const std::string& here,
-                             const std::string& there) {
+std::string differences_text(const Config& config, const alike::Likeness& likeness) {
   std::string text;
   size_t told = 0, lacking = 0;
   for (const alike::Difference& one : likeness.differences) {
     if (is_lack(one.what, one.mine)) {
       ++lacking;
     } else if (told < kToldInFull) {
-      text += (text.empty() ? "" : "; ") + alike::text(one, here, there);
+      text += (text.empty() ? "" : "; ") + text_of(config, one);
       ++told;
     }
   }
@@ -62,7 +61,7 @@ std::vector<std::vector<std::string>> LikenessKnown::lacks() const {
 void LikenessKnown::tell(ServiceId service, const alike::Likeness& likeness) {
   const std::string &here = config_.node(config_.self).name, &there = config_.node(config_.peer()).name;
   const std::string& name = config_.service(service).name;
-  const std::string differences = differences_text(likeness, here, there);
+  const std::string differences = differences_text(config_, likeness);
   std::string& told = told_[name];
   if (told == differences) return;
   told = differences;
@@ -82,6 +81,12 @@ void LikenessKnown::tell(ServiceId service, const alike::Likeness& likeness) {
               std::move(fields));
 }
 
+std::string text_of(const Config& config, const alike::Difference& difference) {
+  const std::string &first = config.nodes[0].name, &second = config.nodes[1].name;
+  if (config.self.at() == 0) return alike::text(difference, first, second);
+  return alike::text({difference.what, difference.name, difference.theirs, difference.mine}, first, second);
+}
+
 json::value likeness_value(const Config& config, const ServiceConfig& service, const alike::Report& report) {
   const auto found = report.find(service.name);
   if (found == report.end()) return nullptr;
@@ -94,7 +99,7 @@ json::value likeness_value(const Config& config, const ServiceConfig& service, c
     if (is_lack(one.what, one.theirs)) lacking.emplace_back(there);
     differences.push_back(json::object{{"what", alike::name(one.what)},
                                        {"name", alike::short_text(one.name)},
-                                       {"text", text(one, here, there)},
+                                       {"text", text_of(config, one)},
                                        {"lacking", std::move(lacking)},
                                        {here, entry_value(one.mine)},
                                        {there, entry_value(one.theirs)}});

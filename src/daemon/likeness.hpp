@@ -34,6 +34,9 @@ class LikenessKnown {
   std::map<std::string, std::string> told_;  // by service: the differences; empty: none
 };
 
+// In words that are the same on both nodes.
+[[nodiscard]] std::string text_of(const Config& config, const alike::Difference& difference);
+
 // A service's member "likeness" of the status (status_json.hpp).
 [[nodiscard]] boost::json::value likeness_value(const Config& config, const ServiceConfig& service,
                                                 const alike::Report& report);

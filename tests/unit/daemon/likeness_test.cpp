@@ -70,6 +70,17 @@ TEST_F(LikenessTest, EachChangeIsLoggedOnceByTheStandby) {
             "<5>standby-alike: web: what it needs is alike on serv2 and serv1 again\n");
 }
 
+TEST_F(LikenessTest, BothNodesUseTheSameWords) {
+  always::Entry other = file_;
+  other.mode = 0700;
+  const alike::Difference here{alike::What::kFile, "/a", file_, other},
+      there{alike::What::kFile, "/a", other, file_};
+  Config theirs = config_;
+  theirs.self = NodeId(size_t{0});
+  EXPECT_EQ(text_of(config_, here), "/a differs (serv1: mode 0700, serv2: mode 0755)");
+  EXPECT_EQ(text_of(theirs, there), text_of(config_, here));
+}
+
 TEST_F(LikenessTest, TheActiveNodeLogsNothing) {
   status_.services[1].here = Role::kActive;
   EXPECT_TRUE(take({{"/a", {alike::What::kFile, file_}}}, {{"/a", {alike::What::kFile, {}}}}));
