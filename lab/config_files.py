@@ -1,8 +1,9 @@
 """Writes the cluster's configuration and its test services onto the nodes of a lab."""
 import secrets
 
-from . import tools
+from . import machine_disk, tools
 from .network import NODES, ipv4, node_number
+from .plan import KIND
 
 SERVICE_ADDRESS = "192.168.1.20"
 SERVICE_ADDRESS_6 = "fd00::20"
@@ -22,8 +23,16 @@ def cluster_toml(lab, profile="steady", hosts=("192.168.1.1", "192.168.1.2"), cl
     return "\n".join(lines) + "\n" + extra
 
 
-def responder_unit(port=PORT, name="responder"):
-    return f'{{ name = "{name}", run = "{tools.helper("responder")} {port}", stop_timeout = "5s" }}'
+def responder():
+    """The program, as the nodes call it."""
+    return machine_disk.RESPONDER if KIND == "systemd" else tools.helper("responder")
+
+
+def responder_unit(port=PORT, name="responder", command=False):
+    """Where there is a systemd, a unit of it; unless it shall be a `command`."""
+    if KIND == "systemd" and not command:
+        return f'{{ name = "responder@{port}.service", stop_timeout = "5s" }}'
+    return f'{{ name = "{name}", run = "{responder()} {port}", stop_timeout = "5s" }}'
 
 
 def service_toml(units=None, addresses=(SERVICE_ADDRESS + "/24", SERVICE_ADDRESS_6 + "/64"), prefer="serv1",

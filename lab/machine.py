@@ -61,6 +61,7 @@ class Machine:
         command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
                    f"--directory={self.root}", f"--machine={self.spec['machine']}", f"--hostname={self.name}",
                    f"--network-namespace-path=/proc/{holder.pid}/ns/net", f"--bind={pins}:/sys/fs/bpf",
+                   f"--bind={self.spec['shared']}",
                    "--capability=all", "--system-call-filter=bpf perf_event_open @clock",
                    "--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         container = subprocess.Popen(command, preexec_fn=dies_with_us, stdin=subprocess.DEVNULL,

@@ -26,6 +26,10 @@ TREES = ("usr", "etc", "var")  # have to lie on the root's own filesystem
 NGINX_SITE = """server { listen 80 default_server; listen [::]:80 default_server; root /srv/web; autoindex on;
   add_header X-Node $hostname; }
 """
+RESPONDER = "/usr/local/bin/responder"
+RESPONDER_UNIT = f"""[Service]
+ExecStart={RESPONDER} %i
+"""
 SSHD = """HostKey /etc/ssh/ssh_host_ed25519_key
 PermitRootLogin yes
 PasswordAuthentication no
@@ -64,11 +68,13 @@ class Disk:
 
     def enable(self, unit, enabled=True):
         """What `systemctl enable` does; for a machine that is off."""
-        link = f"/etc/systemd/system/multi-user.target.wants/{unit}"
         if enabled:
-            self.link(link, f"/lib/systemd/system/{unit}")
-        elif os.path.lexists(self.path(link)):
-            os.unlink(self.path(link))
+            self.link(_enabled(unit), f"/lib/systemd/system/{unit}")
+        elif self.is_enabled(unit):
+            os.unlink(self.path(_enabled(unit)))
+
+    def is_enabled(self, unit):
+        return os.path.lexists(self.path(_enabled(unit)))
 
     def hide(self, path):
         """The overlay's sign for "there is no such file"."""
@@ -85,6 +91,10 @@ class Disk:
         if below:
             os.chmod(full, stat.S_IMODE(below.st_mode))
             os.setxattr(full, "trusted.overlay.opaque", b"y")
+
+
+def _enabled(unit):
+    return f"/etc/systemd/system/multi-user.target.wants/{unit}"
 
 
 def make_disk(spec, programs=True):
@@ -175,5 +185,8 @@ def _network(disk, spec):
 
 
 def _tools_of_tests(disk):
-    os.makedirs(disk.path("/usr/local/bin"), exist_ok=True)
-    shutil.copy(tools.helper("responder"), disk.path("/usr/local/bin/responder"))
+    for folder in ("/usr/local/bin", "/usr/local/sbin"):
+        os.makedirs(disk.path(folder), exist_ok=True)
+    shutil.copy(tools.helper("responder"), disk.path(RESPONDER))
+    disk.write("/etc/systemd/system/responder@.service", RESPONDER_UNIT)
+    disk.write("/etc/tmpfiles.d/lab.conf", "d /run/nginx\n")  # of an nginx that clusterd starts by its command

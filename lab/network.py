@@ -21,8 +21,8 @@ from .control_groups import remove_groups
 from .hosts import Host, LabError, Switch, is_running, start_time, wait_for
 from .netlink import Ports
 from .node import Node
-from .plan import (BOOT_ID_FILE, HEARTBEAT, LAN, NICS, NODES, PLAIN_HOSTS, SWITCH_OF, ipv4, ipv6,  # noqa: F401
-                   mac_of, node_number, other, ports_of)
+from .plan import (BOOT_ID_FILE, HEARTBEAT, LAN, NICS, NODES, PLAIN_HOSTS, SWITCH_OF, default_machines, ipv4,  # noqa: F401
+                   ipv6, mac_of, node_number, other, ports_of)
 from .systemd_node import SystemdNode, group_of
 
 BASE = os.environ.get("CLUSTERLAB_DIR", "/var/tmp/clusterlab")
@@ -38,6 +38,7 @@ class Lab:
         self.folder = f"{BASE}/{self.name}"
         self.logs = self.folder + "/logs"
         self.keys = self.folder + "/keys"
+        self.shared = self.folder + "/shared"  # a folder that nodes of every kind see, under this name
         self.keep = keep
         self.log = log or (lambda text: None)
         self.environment = {"CLUSTERD_BOOT_ID_FILE": BOOT_ID_FILE, "LC_ALL": "C.UTF-8",
@@ -73,7 +74,7 @@ class Lab:
         if os.geteuid() != 0:
             raise LabError("the lab needs root (namespaces, raw sockets)")
         os.makedirs(BASE, mode=0o700, exist_ok=True)
-        for folder in (self.folder, self.logs, self.keys):
+        for folder in (self.folder, self.logs, self.keys, self.shared):
             os.makedirs(folder, mode=0o700)
         try:
             self._make_keys()

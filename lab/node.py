@@ -45,12 +45,21 @@ class Node(NodeHost):
         return self.daemon
 
     def kill_clusterd(self):
+        """It stays dead until start_clusterd()."""
         self.daemon.signal(signal.SIGKILL)
         self.daemon.wait_gone()
 
     def stop_clusterd(self):
         """As `systemctl stop clusterd` does it."""
         self.daemon.signal(signal.SIGTERM)
+        self.daemon.wait_gone(60)
+
+    def restart_clusterd(self):
+        self.stop_clusterd()
+        self.start_clusterd()
+
+    def await_end_of_clusterd(self):
+        """For a daemon that ends by itself."""
         self.daemon.wait_gone(60)
 
     def freeze(self):
@@ -76,6 +85,9 @@ class Node(NodeHost):
                 return file.read()
         except OSError:
             return ""
+
+    def boot_id(self):
+        return self.read(BOOT_ID_FILE)
 
     # --- power ------------------------------------------------------------------------------------------
     def power_off(self):

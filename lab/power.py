@@ -3,12 +3,13 @@
 Both live in the test's own process and act with `Node.power_off`, which kills everything of the node at once.
 """
 import os
+import shutil
 import socket
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-AGENT = HERE + "/fence_lab"
+AGENT = "fence_lab"
 
 
 class PowerSwitch:
@@ -24,7 +25,8 @@ class PowerSwitch:
 
     def __init__(self, lab):
         self.lab = lab
-        self.path = lab.folder + "/power.sock"
+        self.path = lab.shared + "/power.sock"
+        self.agent = shutil.copy(f"{HERE}/{AGENT}", lab.shared)
         self.faults = {}
         self.asked = []  # (instant, action, node)
         self._held = []
@@ -36,7 +38,7 @@ class PowerSwitch:
         lab.add_watcher(self)
 
     def toml(self, node, timeout="20s", extra=""):
-        return (f'[fence.{node}]\nagent = "{AGENT}"\ntimeout = "{timeout}"\n{extra}\nparameters = {{ socket = '
+        return (f'[fence.{node}]\nagent = "{self.agent}"\ntimeout = "{timeout}"\n{extra}\nparameters = {{ socket = '
                 f'"{self.path}", plug = "{node}", password = "{self.PASSWORD}" }}\n')
 
     def count(self, action, node):

@@ -17,6 +17,7 @@ from .node import Node
 
 PATIENCE = 90
 UNIT = "clusterd.service"
+DROP_IN = f"/run/systemd/system/{UNIT}.d/lab.conf"
 
 
 def group_of(lab_name, node=""):
@@ -29,7 +30,7 @@ class SystemdNode(Node):
         self.environment = {"LC_ALL": "C.UTF-8", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
         self.programs = programs
         self.spec |= {"machine": f"{lab.name}-{name}", "group": group_of(lab.name, name),
-                      "network_manager": network_manager}
+                      "network_manager": network_manager, "shared": lab.shared}
         self.disk_image = Disk(self.disk)
 
     # --- life -------------------------------------------------------------------------------------------
@@ -147,7 +148,10 @@ class SystemdNode(Node):
     def start_clusterd(self, *extra):
         if extra:
             raise LabError("clusterd.service takes no arguments: write a drop-in")
-        self.run("systemctl", "enable", "--quiet", UNIT)
+        if self.run("rm", DROP_IN, check=False).returncode == 0:
+            self.sh(f"systemctl daemon-reload; systemctl reset-failed {UNIT}")
+        if not self.disk_image.is_enabled(UNIT):
+            self.run("systemctl", "enable", "--quiet", UNIT)
         self.run("systemctl", "start", "--no-block", UNIT)
         return self.daemon
 
@@ -157,18 +161,28 @@ class SystemdNode(Node):
     def restart_clusterd(self):
         self.run("systemctl", "restart", UNIT)
 
-    def kill_clusterd(self, for_good=False):
-        """`for_good`: without its systemd starting it again, until start_clusterd()."""
-        if for_good:
-            self.write(f"/run/systemd/system/{UNIT}.d/lab.conf", "[Service]\nRestart=no\n")
+    def kill_clusterd(self, restarts=False):
+        """It stays dead until start_clusterd(), unless its systemd `restarts` it."""
+        if not restarts:
+            self.write(DROP_IN, "[Service]\nRestart=no\n")
             self.run("systemctl", "daemon-reload")
         killed = self.daemon
         killed.signal(signal.SIGKILL)
         killed.wait_gone()
 
+    def await_end_of_clusterd(self):
+        def ended():
+            return self.run("systemctl", "show", "-P", "ActiveState", UNIT).stdout.strip() in ("inactive", "failed")
+        wait_for(ended, PATIENCE, f"{UNIT} of {self.name} ends", every=0.05)
+
+    def boot_id(self):
+        return self.read("/proc/sys/kernel/random/boot_id")
+
     def log_text(self, name="clusterd"):
         if name != "clusterd":
             return super().log_text(name)
+        if self.is_up() and self.system_pid():
+            self.run("journalctl", "--sync", check=False)
         done = subprocess.run(["journalctl", "--directory", self.path("/var/log/journal"), "-u", name, "--no-pager",
                                "-o", "short-precise"], text=True, capture_output=True, check=False, errors="replace")
         return done.stdout

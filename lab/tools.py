@@ -46,9 +46,42 @@ def path_variable():
 
 def install(root):
     """Installs clusterd as on a server, with `root` in place of /. Without a build folder the system's own is there."""
-    if os.path.exists(BUILD + "/cmake_install.cmake"):
+    if not os.path.exists(BUILD + "/cmake_install.cmake"):
+        return
+    os.makedirs(HELPERS, exist_ok=True)
+    tree = f"{HELPERS}/installed"
+    with open(tree + ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _refresh(tree)
+        # Nobody writes into an installed file, so machines may share them.
+        if subprocess.run(["cp", "-a", "--link", tree + "/.", root], capture_output=True, check=False).returncode != 0:
+            subprocess.run(["cp", "-a", tree + "/.", root], check=True, capture_output=True)
+
+
+def _refresh(tree):
+    """All that is installed, made anew when something of it is newer."""
+    sources = [BUILD + "/cmake_install.cmake", BUILD + "/bin", PROJECT + "/packaging", PROJECT + "/docs"]
+    made_of = f"{BUILD} {max(map(_newest, sources))}"
+    if not _says(tree + ".of", made_of):
+        shutil.rmtree(tree, ignore_errors=True)
         subprocess.run(["cmake", "--install", BUILD, "--prefix", "/usr"], check=True, capture_output=True,
-                       env={**os.environ, "DESTDIR": root})
+                       env={**os.environ, "DESTDIR": tree})
+        with open(tree + ".of", "w", encoding="utf-8") as file:
+            file.write(made_of)
+
+
+def _newest(path):
+    """When anything at or below the path was last changed."""
+    below = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    return max(os.lstat(one).st_mtime_ns for one in [path, *below])
+
+
+def _says(path, text):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read() == text
+    except OSError:
+        return False
 
 
 def helper(name):

@@ -8,7 +8,7 @@ import time
 from lab import Client, Lab, LabError, Observer
 from lab import config_files
 from lab.hosts import wait_for
-from lab.network import NODES, other
+from lab.network import NODES, default_machines, other
 
 PATIENCE = float(os.environ.get("CLUSTERD_PATIENCE", "60"))  # machines stall; a deadline is no measurement
 ADDRESS = config_files.SERVICE_ADDRESS
@@ -38,8 +38,9 @@ class Cluster:
 
     def __init__(self, services=None, profile="steady", client=True, mirror=None, cluster="", extra="",
                  hosts=("192.168.1.1", "192.168.1.2"), service_extra="", machines=None, **web):
-        """`machines`: nodes with their own systemd, and nginx.service as the service (see Lab)."""
-        self.lab = Lab(machines=machines)
+        """`machines`: nodes with their own systemd, and nginx.service as the service (see Lab). Without that, the nodes are
+        of the kind that CLUSTERD_HOSTS asks for, and the service is the same little one on both."""
+        self.lab = Lab(machines=default_machines() if machines is None else machines)
         if machines is not None:
             web.setdefault("units", [config_files.NGINX_SERVICE])
         if mirror is not None:

@@ -24,7 +24,7 @@ class Story:
     def __init__(self, make_cluster, fence=False, watchdog=False, hosts=("192.168.1.1", "192.168.1.2"),
                  fence_timeout="20s"):
         self.cluster = cluster = make_cluster(start=False, client=False, hosts=hosts, service_extra='effects = "node"')
-        self.shared = cluster.lab.folder + "/shared"
+        self.shared = cluster.lab.shared + "/written"
         extra = ""
         self.power = PowerSwitch(cluster.lab) if fence else None
         if fence:
@@ -157,8 +157,7 @@ def test_an_isolated_node_that_stops_its_units_is_not_reset(make_cluster):
 def test_a_restarted_daemon_goes_on_petting(make_cluster):
     story = Story(make_cluster, watchdog=True)
     epoch = story.cluster.epoch("serv1")
-    story.cluster.serv1.stop_clusterd()
-    story.cluster.serv1.start_clusterd()
+    story.cluster.serv1.restart_clusterd()
     story.cluster.await_active("serv1")
     pets = story.dogs["serv1"].pets
     story.cluster.until(lambda: story.dogs["serv1"].pets > pets + 2 * 4, "two timeouts have passed")
@@ -169,7 +168,7 @@ def test_a_restarted_daemon_goes_on_petting(make_cluster):
 def test_check_asks_the_agent_and_prints_the_bound(make_cluster):
     story = Story(make_cluster, fence=True, watchdog=True)
     said = story.cluster.serv1.ctl("check", "--local", check=False).stdout
-    assert f"{AGENT} answers: on" in said
+    assert f"{story.power.agent} answers: on" in said
     assert PowerSwitch.PASSWORD not in said
     said = story.cluster.serv1.ctl("check", check=False, timeout=120).stdout
     assert "Effects of the node (S13): web." in said

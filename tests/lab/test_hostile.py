@@ -120,7 +120,8 @@ def test_a_damaged_state_file_is_not_believed(cluster):
 def test_a_wrong_configuration_is_refused_with_file_line_cause_and_remedy(cluster):
     cluster.serv2.kill_clusterd()
     cluster.serv2.write("/etc/cluster.d/services/web.toml", 'prefer = "serv3"\naddresses = ["nonsense"]\ncolour = 1\n')
-    cluster.serv2.start_clusterd().wait_gone(30)
+    cluster.serv2.start_clusterd()
+    cluster.serv2.await_end_of_clusterd()
     log = cluster.serv2.log_text()
     for part in ("services/web.toml:1", "services/web.toml:2", "services/web.toml:3", "colour"):
         assert part in log

@@ -17,7 +17,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 def lab():
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    with Lab() as it:
+    with Lab(machines=network.default_machines()) as it:
         yield it
 
 
@@ -41,7 +41,7 @@ def test_a_power_cut_takes_everything_but_the_disk(lab):
     node.write("/etc/cluster.d/kept", "on the disk\n")
     node.write("/run/forgotten", "in memory\n")
     add_address(node)
-    boot = node.read("/run/boot-id")
+    boot = node.boot_id()
     runs = node.spawn("sleep", "sleep", "1000")
     node.power_off()
     assert not runs.alive()
@@ -49,7 +49,7 @@ def test_a_power_cut_takes_everything_but_the_disk(lab):
     assert node.read("/etc/cluster.d/kept") == "on the disk\n"
     assert node.run("test", "-e", "/run/forgotten", check=False).returncode != 0
     assert f" {ADDRESS}/" not in node.sh("ip -o address")
-    assert node.read("/run/boot-id") != boot
+    assert node.boot_id() != boot
     assert reaches(node, "192.168.1.12") and reaches(node, "192.168.111.2")
 
 

@@ -58,7 +58,7 @@ def test_the_service_nic_goes_down(machines):
 
 def test_a_killed_daemon_is_silent_within_its_lease(machines):
     lease = machines.lease("serv1")
-    machines.serv1.kill_clusterd(for_good=True)
+    machines.serv1.kill_clusterd()
     killed = time.monotonic()
     machines.await_active("serv2")
     machines.client.await_answers()
@@ -71,7 +71,7 @@ def test_a_killed_daemon_is_silent_within_its_lease(machines):
 
 @pytest.mark.slow
 def test_a_killed_daemon_is_started_again_by_systemd(machines):
-    machines.serv1.kill_clusterd()
+    machines.serv1.kill_clusterd(restarts=True)
     machines.until(lambda: machines.status("serv1"), "serv1's daemon answers again")
     machines.until(lambda: sorted(str(machines.role(node)) for node in ("serv1", "serv2")) == ["active", "standby"],
                    "one node is active, the other one standby")

@@ -1,5 +1,5 @@
 """Two related services, and what the standby's machine lacks."""
-from lab import config_files, tools
+from lab import config_files
 
 # Each notes its start and its end on its node; the first one before it counts as started.
 WEB_SCRIPT = """#!/bin/sh
@@ -28,7 +28,7 @@ def related(make_cluster):
     # "app" comes before "web" in every list of names: only the relation gives another order.
     cluster = make_cluster(start=False, services={"app": APP, "web": web})
     for node in cluster.lab.nodes:
-        node.write("/etc/web", WEB_SCRIPT.replace("PROGRAM", tools.helper("responder")), mode=0o755)
+        node.write("/etc/web", WEB_SCRIPT.replace("PROGRAM", config_files.responder()), mode=0o755)
         node.write("/etc/app", APP_SCRIPT, mode=0o755)
     return cluster
 

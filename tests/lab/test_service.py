@@ -1,5 +1,5 @@
 """The service's own process crashes, does not start, or does not stop."""
-from lab import tools
+from lab import config_files
 from story import ADDRESS
 
 # Obeys files on its node: /etc/broken = does not start.
@@ -22,7 +22,7 @@ def with_script(make_cluster, **options):
     options.setdefault("units", ['{ name = "thing", run = "/etc/thing", stop_timeout = "5s" }'])
     cluster = make_cluster(start=False, **options)
     for node in cluster.lab.nodes:
-        node.write("/etc/thing", SCRIPT.format(responder=tools.helper("responder")), mode=0o755)
+        node.write("/etc/thing", SCRIPT.format(responder=config_files.responder()), mode=0o755)
     return cluster
 
 

@@ -3,10 +3,10 @@ import os
 import re
 import subprocess
 
-from lab import tools
+import guide
 from story import ADDRESS, PATIENCE, tree
 
-# Stands in for systemd, which a node of the lab does not have: starts and stops clusterd as its unit would.
+# Stands in for systemd where a node does not have it: starts and stops clusterd as its unit would.
 SYSTEMCTL = """#!/bin/sh
 pid=$(cat /run/clusterd.pid 2>/dev/null)
 case $1 in
@@ -25,6 +25,10 @@ WEB = ["service", "add", "web", "--address", ADDRESS, "--run", "/usr/sbin/nginx 
 def bare(cluster):
     """Two hosts as they are after Debian's installer: sshd with its own keys, no key of anybody else, no cluster."""
     lab = cluster.lab
+    if lab.machines is not None:
+        for node in lab.nodes:
+            guide.bare(node)
+        return
     shim = f"{lab.folder}/shim"
     os.makedirs(shim)
     with open(f"{shim}/systemctl", "w", encoding="ascii") as file:
@@ -43,7 +47,7 @@ class Waiting:
 
     def __init__(self, node, *arguments):
         self.node = node
-        self.process = node.popen("sh", "-c", 'echo $$ >/run/pairing.pid; exec "$@"', "sh", tools.program("clusterctl"),
+        self.process = node.popen("sh", "-c", 'echo $$ >/run/pairing.pid; exec "$@"', "sh", node.program("clusterctl"),
                                   *arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True)
         self.said = ""
@@ -154,7 +158,7 @@ def test_three_wrong_codes_end_a_code_and_a_pairing_can_be_resumed(make_cluster)
 
 
 def refused(node, arguments, code, *texts, prefix=()):
-    done = node.run(*prefix, tools.program("clusterctl"), *arguments, check=False)
+    done = node.run(*prefix, node.program("clusterctl"), *arguments, check=False)
     assert done.returncode == code, (arguments, done)
     for text in texts:
         assert text in done.stderr, (arguments, text, done.stderr)

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from lab import config_files, tools
+from lab import config_files
 from story import ADDRESS, PATIENCE
 
 SECOND = "192.168.1.21"
@@ -94,8 +94,9 @@ def test_an_address_and_a_service_come_and_go_without_disturbing_the_others(read
     cluster.observer.never_dual("serv1")
 
 
-def test_a_unit_with_other_commands_is_started_anew_where_it_runs(ready):
-    cluster = ready
+def test_a_unit_with_other_commands_is_started_anew_where_it_runs(make_cluster):
+    cluster = make_cluster(units=[config_files.responder_unit(command=True)])
+    await_versions(cluster)
     epoch = cluster.epoch("serv1")
     unit = cluster.serv1.sh("pgrep -x responder").strip()
     change(cluster, "serv1", WEB, "responder 7000", "responder 7002")
@@ -250,7 +251,7 @@ def test_messages_of_those_who_mistype(ready):
         done = cluster.serv1.ctl(*words, check=False)
         assert done.returncode == code, (words, done.stdout, done.stderr)
         assert part in done.stdout + done.stderr, (words, done.stdout, done.stderr)
-    done = cluster.serv1.run("setpriv", "--reuid", "65534", "--clear-groups", tools.program("clusterctl"), "apply", check=False)
+    done = cluster.serv1.run("setpriv", "--reuid", "65534", "--clear-groups", cluster.serv1.program("clusterctl"), "apply", check=False)
     assert done.returncode == 77 and "sudo clusterctl apply" in done.stderr
     cluster.serv1.kill_clusterd()
     done = cluster.serv1.ctl("apply", check=False)
