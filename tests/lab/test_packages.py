@@ -12,16 +12,17 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 pytestmark = pytest.mark.slow
 
 
+def build(out, version):
+    """Makes the package; returns its file."""
+    subprocess.run([PROJECT + "/packaging/build-deb", "--build", tools.BUILD, "--out", str(out), "--version", version,
+                    "--no-lab", "--fast"], check=True, capture_output=True)
+    return glob.glob(f"{out}/clusterd_*.deb")[0]
+
+
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
     """The package in two versions: {version: its file}."""
-    made = {}
-    for version in ("0.1.0-1", "0.1.0-2"):
-        out = tmp_path_factory.mktemp("deb")
-        subprocess.run([PROJECT + "/packaging/build-deb", "--build", tools.BUILD, "--out", str(out), "--version", version,
-                        "--no-lab", "--fast"], check=True, capture_output=True)
-        made[version] = glob.glob(f"{out}/clusterd_*.deb")[0]
-    return made
+    return {version: build(tmp_path_factory.mktemp("deb"), version) for version in ("0.1.0-1", "0.1.0-2")}
 
 
 def put(node, file, name="/root/clusterd.deb"):
