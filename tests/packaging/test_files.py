@@ -70,6 +70,7 @@ def test_the_profile_for_apparmor_is_understood():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
-def test_maintainer_scripts_are_shell(script):
-    subprocess.run(["sh", "-n", f"{PACKAGING}/deb/{script}"], check=True)
+@pytest.mark.parametrize("script", ["deb/postinst", "deb/prerm", "deb/postrm", "examples/postgresql/pg-role",
+                                    "examples/postgresql/pg-follow"])
+def test_scripts_are_shell(script):
+    subprocess.run(["sh", "-n", f"{PACKAGING}/{script}"], check=True)
