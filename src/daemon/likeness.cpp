@@ -64,6 +64,7 @@ void LikenessKnown::tell(ServiceId service, const alike::Likeness& likeness) {
   const std::string differences = differences_text(config_, likeness);
   std::string& told = told_[name];
   if (told == differences) return;
+  if (differences.empty() && likeness.differ > 0) return;  // all that is left is for the core to tell
   told = differences;
   const std::string kind = differences.empty() ? "standby-alike" : "standby-differs";
   LogFields fields{{"CLUSTERD_NOTICE", kind},

@@ -198,7 +198,8 @@ def test_unit_files_and_programs_of_systemd_are_compared(machines):
     assert machines.service("serv2")["lacks"] == "/usr/sbin/nginx does not exist"
     text = machines.serv1.ctl("status").stdout
     assert "web: its standby could not run it as it is: /usr/sbin/nginx does not exist on serv2" in text, text
-    machines.serv2.sh("mv /usr/sbin/nginx.away /usr/sbin/nginx; mv /lib/systemd/system/nginx.service /root/; systemctl daemon-reload")
+    machines.serv2.sh("mv /usr/sbin/nginx.away /usr/sbin/nginx; "
+                      "mv /lib/systemd/system/nginx.service /etc/init.d/nginx /root/; systemctl daemon-reload")
     says("nginx.service is not installed on serv2")
 
 

@@ -101,6 +101,19 @@ TEST_F(LikenessTest, MissingProgramsAreForTheCore) {
   EXPECT_EQ(logged(), "") << "the core tells of it";
 }
 
+TEST_F(LikenessTest, AProgramThatDifferedAndIsGoneIsNotAlikeAgain) {
+  always::Entry other = file_;
+  other.mode = 0711;
+  const alike::Items theirs{{"/a", {alike::What::kProgram, file_}}};
+  EXPECT_TRUE(take({{"/a", {alike::What::kProgram, other}}}, theirs));
+  EXPECT_TRUE(take({{"/a", {alike::What::kProgram, {}}}}, theirs));
+  EXPECT_TRUE(take(theirs, theirs));
+  EXPECT_EQ(logged(),
+            "<4>standby-differs: web: serv2 could take it over, but: /a differs (serv1: mode 0755, serv2: "
+            "mode 0711)\n"
+            "<5>standby-alike: web: what it needs is alike on serv2 and serv1 again\n");
+}
+
 TEST_F(LikenessTest, OfManyTheFirstAreNamed) {
   alike::Items mine, theirs;
   for (char name = 'a'; name < 'h'; ++name) {
