@@ -16,7 +16,7 @@ namespace json = boost::json;
 // Of an encoded word: what does not fit is too much to be compared.
 inline constexpr size_t kMaxWordBytes = always::kMaxWordBytes;
 // Of what the daemon is told: a request that its control socket takes.
-inline constexpr size_t kMaxReportBytes = 48 * 1024;
+inline constexpr size_t kMaxReportBytes = size_t{48} * 1024;
 
 [[nodiscard]] std::string encoded(const Word& word);
 [[nodiscard]] std::optional<Word> word_from(const json::value& value);

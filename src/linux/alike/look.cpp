@@ -24,7 +24,7 @@ namespace {
 
 constexpr int kDeepest = 64;                           // each level holds a descriptor
 constexpr uint64_t kMaxAllBytes = uint64_t{4} << 30U;  // of all files together
-constexpr size_t kMaxAllNames = 512 * 1024;            // bytes; each may be written as four
+constexpr size_t kMaxAllNames = size_t{512} * 1024;    // bytes; each may be written as four
 constexpr int64_t kFreshNs = 2'000'000'000;            // a file changed so recently may change unnoticed
 
 struct Closer {
@@ -51,7 +51,7 @@ std::string digest_of_file(int fd, uint64_t& size) {
   crypto_generichash_state state;
   std::array<uint8_t, 32> hash{};
   crypto_generichash_init(&state, nullptr, 0, hash.size());
-  std::vector<uint8_t> buffer(256 * 1024);
+  std::vector<uint8_t> buffer(size_t{256} * 1024);
   size = 0;
   while (true) {
     const ssize_t n = ::read(fd, buffer.data(), buffer.size());
@@ -158,7 +158,7 @@ std::string Look::walk(int folder, const std::string& path, dev_t device, int de
     if (item == nullptr && errno != 0)
       return fmt::format("{} cannot be read: {}", path, std::strerror(errno));
     if (item == nullptr) return "";
-    const std::string name = item->d_name, full = path + "/" + name;
+    const std::string name = item->d_name, full = fmt::format("{}/{}", path, name);
     if (name == "." || name == "..") continue;
     if (full.size() > kMaxNameBytes) return "it holds a path that is too long";
     struct stat info {};
