@@ -28,14 +28,7 @@ std::optional<What> what_from(const Members& members) {
 bool is_name_of(What what, const std::string& name) {
   if (what == What::kUnit)
     return !name.empty() && name.size() <= kMaxUnitName && name.find('/') == std::string::npos;
-  if (!name.starts_with("/") || name.size() < 2 || name.size() > kMaxNameBytes) return false;
-  for (size_t at = 0; at < name.size();) {
-    const size_t end = std::min(name.find('/', at + 1), name.size());
-    const std::string_view part(name.data() + at + 1, end - at - 1);
-    if (part.empty() || part == "." || part == "..") return false;
-    at = end;
-  }
-  return true;
+  return always::is_plain(name);
 }
 
 std::optional<std::string> name_from(const json::string& text, What what) {

@@ -2,7 +2,10 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <array>
+#include <string_view>
+#include <utility>
 
 #include "mirror/exclude.hpp"
 
@@ -36,6 +39,13 @@ const char* name(Kind kind) {
   return "";
 }
 
+Entry opaque(std::string why) {
+  Entry entry;
+  entry.kind = Kind::kOpaque;
+  entry.content = std::move(why);
+  return entry;
+}
+
 bool same(const Entry& a, const Entry& b) {
   if (a.kind != b.kind) return false;
   switch (a.kind) {
@@ -67,6 +77,19 @@ std::string digest_of(std::string_view content) {
 bool is_digest(std::string_view text) {
   return text.size() == 2 * kDigestBytes &&
          text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+bool is_plain(const std::string& path) {
+  if (path.size() < 2 || path.size() > kMaxPathBytes || path.front() != '/' || path.back() == '/')
+    return false;
+  if (path.find('\0') != std::string::npos) return false;
+  for (size_t at = 0; at < path.size();) {
+    const size_t end = std::min(path.find('/', at + 1), path.size());
+    const std::string_view part(path.data() + at + 1, end - at - 1);
+    if (part.empty() || part == "." || part == "..") return false;
+    at = end;
+  }
+  return true;
 }
 
 std::string bare(const std::string& listed) {

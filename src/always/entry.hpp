@@ -37,6 +37,8 @@ struct Entry {
   [[nodiscard]] bool there() const { return kind != Kind::kAbsent; }
 };
 
+[[nodiscard]] Entry opaque(std::string why);
+
 // Whether two nodes have the same there. An owner is the same if both know him by one name, or, where one of
 // them has no name for him, by one number.
 [[nodiscard]] bool same(const Entry& a, const Entry& b);
@@ -45,6 +47,9 @@ struct Entry {
 [[nodiscard]] std::string digest_of(std::string_view content);
 [[nodiscard]] bool is_digest(std::string_view text);
 
+// The path of an entry: absolute, of parts that lead nowhere else, without "/" at its end, kMaxPathBytes at
+// most.
+[[nodiscard]] bool is_plain(const std::string& path);
 // "/etc/site/" → "/etc/site"
 [[nodiscard]] std::string bare(const std::string& listed);
 [[nodiscard]] bool is_under(std::string_view path, std::string_view folder);  // or the folder itself

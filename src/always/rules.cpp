@@ -281,20 +281,6 @@ std::string fault_of_entry(const Entry& entry) {
   return "";
 }
 
-// As a path of what is listed: absolute, and without anything that leads elsewhere.
-bool is_plain(const std::string& path) {
-  if (path.size() < 2 || path.size() > kMaxPathBytes || path.front() != '/' || path.back() == '/')
-    return false;
-  if (path.find('\0') != std::string::npos) return false;
-  for (size_t at = 0; at < path.size();) {
-    const size_t end = std::min(path.find('/', at + 1), path.size());
-    const std::string_view part(path.data() + at + 1, end - at - 1);
-    if (part.empty() || part == "." || part == "..") return false;
-    at = end;
-  }
-  return true;
-}
-
 }  // namespace
 
 std::string fault_of(const AlwaysConfig& config, const Word& word) {

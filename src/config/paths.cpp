@@ -29,12 +29,15 @@ bool is_under(std::string_view path, std::string_view tree) {
          (path.size() > tree.size() && path.substr(0, tree.size()) == tree && path[tree.size()] == '/');
 }
 
+PathFault fault_of_form(const std::string& path) {
+  if (is_plain_path(path)) return std::nullopt;
+  return {{"is no plain absolute path",
+           "write it in full, from \"/\" on, without \"..\", \".\" and \"//\"; a directory ends with \"/\""}};
+}
+
 PathFault fault_of_path(const std::string& path) {
   if (path == "/") return {{"is the whole system", "list the directories of the service"}};
-  if (!is_plain_path(path))
-    return {
-        {"is no plain absolute path",
-         "write it in full, from \"/\" on, without \"..\", \".\" and \"//\"; a directory ends with \"/\""}};
+  if (auto why = fault_of_form(path)) return why;
   const std::string_view bare = without_slash(path);
   for (const std::string_view tree : kForbiddenTrees) {
     if (!is_under(bare, tree)) continue;

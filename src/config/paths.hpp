@@ -16,6 +16,7 @@ namespace clusterd::config {
 
 // What is wrong with copying the path ("is the whole system"), and what to do; nullopt where nothing is.
 using PathFault = std::optional<std::pair<std::string, std::string>>;
+[[nodiscard]] PathFault fault_of_form(const std::string& path);  // no plain absolute path
 [[nodiscard]] PathFault fault_of_path(const std::string& path);
 
 }  // namespace clusterd::config

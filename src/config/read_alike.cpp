@@ -29,10 +29,7 @@ constexpr std::array<Never, 7> kNever{{
 
 PathFault fault(const std::string& path) {
   if (path == "/") return {{"is the whole system", "list the files that the service needs"}};
-  if (!is_plain_path(path))
-    return {
-        {"is no plain absolute path",
-         "write it in full, from \"/\" on, without \"..\", \".\" and \"//\"; a directory ends with \"/\""}};
+  if (auto why = fault_of_form(path)) return why;
   for (const Never& never : kNever)
     if (is_under(without_slash(path), never.tree))
       return {{std::string(never.reason), std::string(never.remedy)}};

@@ -19,6 +19,7 @@ namespace clusterd::alike {
 
 using always::Entry;
 using always::Kind;
+using always::opaque;
 
 namespace {
 
@@ -31,19 +32,10 @@ struct Closer {
   void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
-
 int64_t wall_ns() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  return nanoseconds(now);
-}
-
-Entry opaque(std::string why) {
-  Entry entry;
-  entry.kind = Kind::kOpaque;
-  entry.content = std::move(why);
-  return entry;
+  return always::nanoseconds(now);
 }
 
 // The digest of all that can be read, as always::digest_of; empty and errno if it cannot be.
@@ -70,14 +62,6 @@ std::string digest_of_file(int fd, uint64_t& size) {
   sodium_bin2hex(hex.data(), hex.size(), hash.data(), hash.size());
   hex.pop_back();
   return hex;
-}
-
-std::string link_target(int folder, const std::string& name) {
-  std::array<char, kMaxNameBytes + 1> target{};
-  const ssize_t size = ::readlinkat(folder, name.c_str(), target.data(), target.size());
-  return size <= 0 || static_cast<size_t>(size) > kMaxNameBytes
-             ? ""
-             : std::string(target.data(), static_cast<size_t>(size));
 }
 
 }  // namespace
@@ -193,32 +177,13 @@ bool Look::full_up() const {
 }
 
 Entry Look::entry(int folder, const std::string& name, bool follow, struct stat& info) {
-  Entry entry;
   if (::fstatat(folder, name.c_str(), &info, follow ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return entry;
+    if (errno == ENOENT || errno == ENOTDIR) return {};
     return opaque(fmt::format("it cannot be looked at: {}", std::strerror(errno)));
   }
-  entry.uid = info.st_uid;
-  entry.gid = info.st_gid;
-  entry.user = owners_.user(info.st_uid);
-  entry.group = owners_.group(info.st_gid);
-  if (!S_ISLNK(info.st_mode)) entry.mode = info.st_mode & 07777U;
-  if (S_ISDIR(info.st_mode)) {
-    entry.kind = Kind::kFolder;
-    return entry;
-  }
-  entry.mtime_ns = nanoseconds(info.st_mtim);
-  if (S_ISLNK(info.st_mode)) {
-    entry.kind = Kind::kLink;
-    entry.content = link_target(folder, name);
-    return entry.content.empty() ? opaque("it is a symbolic link that cannot be read") : entry;
-  }
-  if (!S_ISREG(info.st_mode)) {
-    entry.kind = Kind::kSpecial;
-    return entry;
-  }
-  entry.kind = Kind::kFile;
-  entry.size = static_cast<uint64_t>(info.st_size);
+  Entry entry = always::entry_of(info, folder, name, owners_);
+  if (entry.kind == Kind::kSpecial) entry.mode = info.st_mode & 07777U;
+  if (entry.kind != Kind::kFile) return entry;
   if (entry.size > kMaxFileBytes) return opaque("it is longer than 512 MiB");
   const std::string fault = digest(folder, name, follow, entry);
   return fault.empty() ? entry : opaque(fault);
@@ -233,7 +198,7 @@ std::string Look::digest(int folder, const std::string& name, bool follow, Entry
     return fmt::format("it cannot be read: {}", std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return "it is just being replaced";
   const always::Signature signature(info);
-  const int64_t ctime_ns = nanoseconds(info.st_ctim);
+  const int64_t ctime_ns = always::nanoseconds(info.st_ctim);
   const Identity identity{info.st_dev, info.st_ino};
   for (const auto* known : {&now_, &last_}) {
     const auto before = known->find(identity);

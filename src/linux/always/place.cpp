@@ -19,8 +19,6 @@ namespace {
 
 constexpr size_t kMaxNameRecord = 1 << 20;
 
-int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
-
 // The name of an owner: getpwuid_r and getgrgid_r want room, and say so by ERANGE.
 template <class Record, class Ask, class Name>
 std::string name_of(const Ask& ask, const Name& name) {
@@ -32,15 +30,8 @@ std::string name_of(const Ask& ask, const Name& name) {
   return found == nullptr ? "" : name(*found);
 }
 
-Entry opaque(std::string why) {
-  Entry entry;
-  entry.kind = Kind::kOpaque;
-  entry.content = std::move(why);
-  return entry;
-}
-
 std::string link_target(int folder, const std::string& name) {
-  std::array<char, kMaxPathBytes + 2> target{};
+  std::array<char, kMaxPathBytes + 1> target{};
   const ssize_t size = ::readlinkat(folder, name.c_str(), target.data(), target.size());
   return size <= 0 || static_cast<size_t>(size) > kMaxPathBytes
              ? ""
@@ -91,6 +82,33 @@ const std::string& Owners::group(gid_t gid) {
   return at->second;
 }
 
+Entry entry_of(const struct stat& info, int folder, const std::string& name, Owners& owners) {
+  Entry entry;
+  entry.uid = info.st_uid;
+  entry.gid = info.st_gid;
+  entry.user = owners.user(info.st_uid);
+  entry.group = owners.group(info.st_gid);
+  if (S_ISDIR(info.st_mode)) {
+    entry.kind = Kind::kFolder;
+    entry.mode = info.st_mode & 07777U;
+    return entry;
+  }
+  entry.mtime_ns = nanoseconds(info.st_mtim);
+  if (S_ISLNK(info.st_mode)) {
+    entry.kind = Kind::kLink;
+    entry.content = link_target(folder, name);
+    return entry.content.empty() ? opaque("it is a symbolic link that cannot be read") : entry;
+  }
+  if (!S_ISREG(info.st_mode)) {
+    entry.kind = Kind::kSpecial;
+    return entry;
+  }
+  entry.kind = Kind::kFile;
+  entry.mode = info.st_mode & 07777U;
+  entry.size = static_cast<uint64_t>(info.st_size);
+  return entry;
+}
+
 Found glance_at(int folder, const std::string& name, Owners& owners) {
   Found found;
   struct stat info {};
@@ -101,29 +119,9 @@ Found glance_at(int folder, const std::string& name, Owners& owners) {
   }
   found.signature = Signature(info);
   found.ctime_ns = nanoseconds(info.st_ctim);
-  Entry& entry = found.entry;
-  entry.uid = info.st_uid;
-  entry.gid = info.st_gid;
-  entry.user = owners.user(info.st_uid);
-  entry.group = owners.group(info.st_gid);
-  if (S_ISDIR(info.st_mode)) {
-    entry.kind = Kind::kFolder;
-    entry.mode = info.st_mode & 07777U;
-    return found;
-  }
-  entry.mtime_ns = nanoseconds(info.st_mtim);
-  if (S_ISLNK(info.st_mode)) {
-    entry.kind = Kind::kLink;
-    entry.content = link_target(folder, name);
-    if (entry.content.empty()) entry = opaque("it is a symbolic link that cannot be read");
-  } else if (S_ISREG(info.st_mode)) {
-    entry.kind = Kind::kFile;
-    entry.mode = info.st_mode & 07777U;
-    entry.size = static_cast<uint64_t>(info.st_size);
-    if (entry.size > kMaxFileBytes) entry = opaque("it is longer than 4 MiB");
-  } else {
-    entry.kind = Kind::kSpecial;
-  }
+  found.entry = entry_of(info, folder, name, owners);
+  if (found.entry.kind == Kind::kFile && found.entry.size > kMaxFileBytes)
+    found.entry = opaque("it is longer than 4 MiB");
   return found;
 }
 

@@ -1,4 +1,5 @@
-// One path on this machine, reached without following any symbolic link. Internal to src/linux/always.
+// What stands at one path on this machine, without following any symbolic link. For src/linux/always, and for
+// src/linux/alike, which looks at more and carries nothing.
 #pragma once
 
 #include <sys/stat.h>
@@ -53,6 +54,14 @@ class Owners {
   std::map<uid_t, std::string> users_;
   std::map<gid_t, std::string> groups_;
 };
+
+[[nodiscard]] inline int64_t nanoseconds(const timespec& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
+// What is known without opening it: of a file there is no digest yet, nor is its size judged. `info` is of
+// `name` in the folder.
+[[nodiscard]] Entry entry_of(const struct stat& info, int folder, const std::string& name, Owners& owners);
 
 // What stands at `name` in the folder, with its content read, and on disk when this returns. A folder's
 // entries are no part of it.
