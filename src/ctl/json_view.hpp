@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "ctl/table.hpp"
+
 namespace clusterd::ctl {
 
 class View {
@@ -57,6 +59,11 @@ class View {
  private:
   const boost::json::value* value_ = nullptr;
 };
+
+// Fit for a terminal.
+[[nodiscard]] inline std::string clean(View text, std::string_view otherwise = "") {
+  return printable(text.text(otherwise));
+}
 
 // Null for what is not JSON.
 [[nodiscard]] inline boost::json::value parse_or_null(const std::string& text) {

@@ -20,24 +20,12 @@ std::string ms_text(View age) {
   return span_text(*ms / 1000);
 }
 
-std::string clean(View text, std::string_view otherwise = "") { return printable(text.text(otherwise)); }
-
 // "2026-11-22T18:01:03.123Z" → "2026-11-22 18:01:03"
 std::string time_text(View time) {
   std::string text = clean(time, "?");
   if (text.size() < 19) return text;
   text[10] = ' ';
   return text.substr(0, 19);
-}
-
-std::string join(const std::vector<std::string>& parts, std::string_view between) {
-  std::string all;
-  for (const std::string& part : parts) {
-    if (part.empty()) continue;
-    if (!all.empty()) all += between;
-    all += part;
-  }
-  return all;
 }
 
 std::string header_lines(View status, const Look& look) {

@@ -9,13 +9,7 @@ namespace clusterd::ctl {
 
 namespace {
 
-std::string clean(View text) { return printable(text.text()); }
-
-std::string join(const std::vector<std::string>& parts) {
-  std::string all;
-  for (const std::string& part : parts) all += (all.empty() ? "" : "; ") + part;
-  return all;
-}
+constexpr std::string_view kBetween = "; ";
 
 // What the standby has not, as far as both nodes have compared it, and how else it differs from the active
 // node.
@@ -65,15 +59,15 @@ std::string standby_lines(View status, const Look& look) {
     const bool ready = service["ready"][standby].yes();
     const Unlike is = unlike(service, standby);
     if (unprepared(service, standby) || !is.lacks.empty()) {
-      std::string lacks = standby == here ? clean(service["lacks"]) : join(is.lacks);
-      if (lacks.empty()) lacks = join(is.lacks);
+      std::string lacks = standby == here ? clean(service["lacks"]) : join(is.lacks, kBetween);
+      if (lacks.empty()) lacks = join(is.lacks, kBetween);
       if (lacks.empty()) lacks = "`clusterctl status` on " + printable(standby) + " says why";
       line(name + ": its standby could not run it as it is: " + lacks);
     }
     if (!is.differs.empty()) {
       const std::string more = is.more > 0 ? fmt::format("; and {} more → clusterctl check", is.more) : "";
-      line(fmt::format("{}: {} could take it over, but: {}{}", name, printable(standby), join(is.differs),
-                       more));
+      line(fmt::format("{}: {} could take it over, but: {}{}", name, printable(standby),
+                       join(is.differs, kBetween), more));
     }
     if (ready && !only_for_moves(status, service, standby)) return;
     line(name + (ready ? ": its standby could not take over by itself: no reference host counts there"

@@ -93,6 +93,16 @@ std::string printable_lines(std::string_view text) {
   return out + printable(text);
 }
 
+std::string join(const std::vector<std::string>& parts, std::string_view between) {
+  std::string all;
+  for (const std::string& part : parts) {
+    if (part.empty()) continue;
+    if (!all.empty()) all += between;
+    all += part;
+  }
+  return all;
+}
+
 void print(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);

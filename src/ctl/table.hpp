@@ -30,6 +30,9 @@ struct Cell {
 // The same, but line ends stay.
 [[nodiscard]] std::string printable_lines(std::string_view text);
 
+// Without those that are empty.
+[[nodiscard]] std::string join(const std::vector<std::string>& parts, std::string_view between);
+
 // To stdout, at once.
 void print(std::string_view text);
 
