@@ -12,6 +12,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "linux/descriptor_message.hpp"
 #include "linux/mirror/guard.hpp"
 #include "linux/mirror/live/target.hpp"
 
@@ -20,40 +21,6 @@ namespace {
 
 void require(bool ok, const char* what) {
   if (!ok) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
-}
-
-void send_descriptor(int control, int fd) {
-  char byte = 'c';
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space;
-  message.msg_controllen = sizeof space;
-  cmsghdr* head = CMSG_FIRSTHDR(&message);
-  head->cmsg_level = SOL_SOCKET;
-  head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(head), &fd, sizeof fd);
-  require(::sendmsg(control, &message, MSG_NOSIGNAL) == 1, "sendmsg");
-}
-
-int receive_descriptor(int control) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space;
-  message.msg_controllen = sizeof space;
-  if (::recvmsg(control, &message, MSG_CMSG_CLOEXEC) != 1) return -1;
-  const cmsghdr* head = CMSG_FIRSTHDR(&message);
-  if (!head) return -1;
-  int fd = -1;
-  std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
-  return fd;
 }
 
 // Counts what goes over the wire, and tells when it is gone.
@@ -162,8 +129,8 @@ void MirrorTwo::accept_all(int control) const {
     ::poll(news, 2, -1);
     if (news[1].revents != 0 && !held.answer(line.get(), known)) line.reset();
     if (news[0].revents == 0) continue;
-    const int fd = receive_descriptor(control);
-    if (fd < 0) break;
+    auto connection = receive_message(control, 1);
+    if (!connection || !connection->file.valid()) break;
     // One writer at a time, as the mirror's lock has it.
     if (last > 0) ::waitpid(last, nullptr, 0);
     while (line.valid() && held.answer(line.get(), known)) {
@@ -176,7 +143,7 @@ void MirrorTwo::accept_all(int control) const {
     if (last == 0) {
       ::close(control);
       line.reset();
-      const auto channel = plain_channel(Fd(fd));
+      const auto channel = plain_channel(std::move(connection->file));
       const auto& service = config_.services.at(0);
       live::Holder holder(theirs.get(), service.name, service.mirrors.at(0).name);
       const LiveTargetSetup target{
@@ -185,7 +152,7 @@ void MirrorTwo::accept_all(int control) const {
       std::fflush(nullptr);
       ::_exit(code);
     }
-    ::close(fd);
+    connection.reset();
     require(::send(control, &last, sizeof last, MSG_NOSIGNAL) == sizeof last, "send");
   }
   if (last > 0) ::waitpid(last, nullptr, 0);
@@ -196,7 +163,7 @@ Result<std::unique_ptr<Channel>> MirrorTwo::connect() {
   if (away_) return fail(Code::kRetry, "the peer is away");
   int pair[2];
   require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
-  send_descriptor(control_, pair[1]);
+  require(send_message(control_, "c", pair[1]), "sendmsg");
   ::close(pair[1]);
   pid_t pid = -1;
   if (::recv(control_, &pid, sizeof pid, 0) != sizeof pid) return fail(Code::kRetry, "there is no target");

@@ -9,14 +9,10 @@
 #include <string_view>
 #include <vector>
 
-#include "linux/mirror/backup_json.hpp"
-
 namespace clusterd {
 namespace {
 
 constexpr std::string_view kBeingMade = ".new-", kBeingRemoved = ".old-";
-
-std::string service_folder(const SetPlace& place) { return place.state_dir + "/backups/" + place.service; }
 
 tl::unexpected<Error> cannot_remove(const std::string& name) {
   return fail(Code::kRefused, errno_text("cannot remove", name));
@@ -74,7 +70,7 @@ Result<void> rename_in(const Fd& folder, const std::string& from, const std::str
 }
 
 Result<Fd> open_folder(const SetPlace& place) {
-  const std::string path = service_folder(place);
+  const std::string path = place.sets();
   Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid()) return fail(Code::kRefused, errno_text("cannot open", path));
   return folder;
@@ -83,21 +79,21 @@ Result<Fd> open_folder(const SetPlace& place) {
 }  // namespace
 
 Result<void> make_set(const SetPlace& place, const BackupSet& set, const std::string& maker) {
-  const std::string fresh = std::string(kBeingMade) + maker, path = service_folder(place) + "/" + fresh;
-  if (auto ok = make_directories(service_folder(place), 0700); !ok) return ok;
+  const std::string fresh = std::string(kBeingMade) + maker, path = place.sets() + "/" + fresh;
+  if (auto ok = make_directories(place.sets(), 0700); !ok) return ok;
   const auto folder = open_folder(place);
   if (!folder) return tl::unexpected(folder.error());
-  if (auto ok = remove_old(*folder, service_folder(place)); !ok) return ok;
+  if (auto ok = remove_old(*folder, place.sets()); !ok) return ok;
   if (auto ok = remove_tree(folder->get(), fresh); !ok) return ok;
   if (auto ok = make_directories(path + "/files", 0700); !ok) return ok;
-  if (auto ok = write_durably(path + "/meta.json", to_json(set) + "\n"); !ok) return ok;
+  if (auto ok = write_meta(path, set); !ok) return ok;
   return rename_in(*folder, fresh, place.name);
 }
 
 Result<void> remove_set(const SetPlace& place) {
   const auto folder = open_folder(place);
   if (!folder) return tl::unexpected(folder.error());
-  if (auto ok = remove_old(*folder, service_folder(place)); !ok) return ok;
+  if (auto ok = remove_old(*folder, place.sets()); !ok) return ok;
   const std::string old = std::string(kBeingRemoved) + place.name;
   if (auto ok = rename_in(*folder, place.name, old); !ok) return ok;
   return remove_tree(folder->get(), old);

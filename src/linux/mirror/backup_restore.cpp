@@ -1,5 +1,4 @@
 // What the administrator does with backup sets: restore, confirm, purge.
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>

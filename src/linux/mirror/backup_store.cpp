@@ -142,7 +142,7 @@ Result<std::vector<std::string>> names_in(const std::string& folder) {
 // Returns the reports of those that hold anything.
 Result<std::vector<BackupReport>> close_open_sets(const SetPlace& place) {
   std::vector<BackupReport> reports;
-  auto names = names_in(place.state_dir + "/backups/" + place.service);
+  auto names = names_in(place.sets());
   if (!names) return tl::unexpected(names.error());
   for (const auto& name : *names) {
     auto set = read_set(place.state_dir, place.service, name);
@@ -182,8 +182,11 @@ Result<BackupSet> read_set(const std::string& state_dir, const std::string& serv
 }
 
 Result<void> write_set(const std::string& state_dir, const BackupSet& set) {
-  return write_durably(fmt::format("{}/backups/{}/{}/meta.json", state_dir, set.service, set.name),
-                       to_json(set) + "\n");
+  return write_meta(fmt::format("{}/backups/{}/{}", state_dir, set.service, set.name), set);
+}
+
+Result<void> write_meta(const std::string& folder, const BackupSet& set) {
+  return write_durably(folder + "/meta.json", to_json(set) + "\n");
 }
 
 Result<Fd> lock_backups(const std::string& state_dir) {

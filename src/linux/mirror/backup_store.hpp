@@ -20,7 +20,8 @@ namespace clusterd {
 struct SetPlace {
   std::string state_dir, service, mirror, name;
 
-  [[nodiscard]] std::string folder() const { return state_dir + "/backups/" + service + "/" + name; }
+  [[nodiscard]] std::string sets() const { return state_dir + "/backups/" + service; }  // of the service
+  [[nodiscard]] std::string folder() const { return sets() + "/" + name; }
   [[nodiscard]] std::string files() const { return folder() + "/files"; }
   [[nodiscard]] std::string candidates() const {
     return state_dir + "/mirror/" + service + "." + mirror + ".candidates";
@@ -46,6 +47,8 @@ Result<BackupReport> close_set(const SetPlace& place, bool last);
 [[nodiscard]] Result<BackupSet> read_set(const std::string& state_dir, const std::string& service,
                                          const std::string& name);
 Result<void> write_set(const std::string& state_dir, const BackupSet& set);
+Result<void> write_meta(const std::string& folder,
+                        const BackupSet& set);  // the same, wherever the set's folder is
 [[nodiscard]] Result<Fd> lock_backups(const std::string& state_dir);
 // Files of a set (not directories), in tree order.
 [[nodiscard]] mirror::EntryStream files_in_set(const std::string& files_folder);

@@ -73,7 +73,7 @@ int accept_live(const Config& config, const MirrorPaths& paths, const ServeLive&
   auto hello = mirror::decode_hello(**message);
   if (!hello) return turn_away(channel, Answer::Verdict::kRefused, kExitRefused, hello.error().message);
   ::alarm(0);
-  (void)!::write(kServerDescriptor, "+", 1);
+  live::say_known(kServerDescriptor);
   if (const auto why = mismatch(config, *hello); !why.empty()) {
     return turn_away(channel, Answer::Verdict::kRefused, kExitRefused, why);
   }

@@ -30,6 +30,9 @@ struct Unfinished {
   Fd file;           // readable and writable
 };
 
+// The "+" of an `accept`.
+void say_known(int socket);
+
 // The end of an `accept`.
 class Holder {
  public:
