@@ -87,7 +87,7 @@ std::vector<std::string> DirtySet::now(std::string path, uint64_t heard) const {
   if (heard < forgotten) return {};
   std::vector<std::string> paths{std::move(path)};
   for (size_t i = static_cast<size_t>(heard - forgotten); i < moved_.size(); ++i) {
-    const auto& [from, to] = moved_[i];
+    const std::string &from = moved_[i].from, &to = moved_[i].to;
     const bool leaves = std::any_of(paths.begin(), paths.end(), [&](const std::string& p) {
       return is_within(from, p) && from != p && !is_within(to, p);
     });
