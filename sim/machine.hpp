@@ -95,15 +95,15 @@ struct Life {
   Instant late_at = kLongAgo;           // … until then, by its own clock
   uint64_t hash = 0;                    // of the configuration that it has read
   uint64_t heard_sequence = 0, heard_hash = 0;
-  std::vector<Role> heard_roles;  // what the peer last said that it is; per service
-  bool forced = false;            // ordered to serve without evidence
-  bool fenced_peer = false;       // was told that the peer is off, and has not heard it since
-  bool restarting = false;        // ordered to prepare a restart: its lease may be as long as a promise
-  bool holds_back = false;        // ordered to take nothing over from a silent peer
-  bool leaving = false;           // was ordered to stop its services
-  std::set<size_t> hands_over;    // services that it has stopped in good order, to let go of them
+  std::vector<Role> heard_roles;       // what the peer last said that it is; per service
+  bool forced = false;                 // ordered to serve without evidence
+  bool fenced_peer = false;            // was told that the peer is off, and has not heard it since
+  bool restarting = false;             // ordered to prepare a restart: its lease may be as long as a promise
+  bool holds_back = false;             // ordered to take nothing over from a silent peer
+  bool leaving = false;                // was ordered to stop its services
+  std::set<size_t> hands_over;         // services that it has stopped in good order, to let go of them
   std::vector<uint64_t> guard_orders;  // per service: how many there were
-  std::vector<bool> was_active;   // by its disk, at its start; per service
+  std::vector<bool> was_active;        // by its disk, at its start; per service
   struct Epochs {
     Epoch used, claim;
   };
@@ -115,6 +115,13 @@ struct Life {
 struct Arrival {
   Event event;
   Challenge::Words words;
+};
+
+// A unit that does not answer to its start.
+struct Hung {
+  size_t unit = 0;
+  Instant since;      // by the machine's clock
+  uint64_t life = 0;  // of the daemon that waits for it
 };
 
 struct Machine {
@@ -137,7 +144,7 @@ struct Machine {
   Instant timer = kNever;                 // of the world
   std::map<size_t, Behaviour> behaviour;  // per service
   std::set<size_t> lied;                  // services of which a unit said wrongly that it had stopped
-  std::map<size_t, Instant> hung;         // services of which a unit did not answer to its start, and when
+  std::map<size_t, Hung> hung;            // per service
   CrashPoint crash;
   uint64_t config_hash = 1;
   uint64_t takeovers = 0;           // told since the beginning

@@ -137,6 +137,7 @@ void World::deliver(NodeId id, Arrival arrival) {
   note_lateness(id);
   const Actions actions = m.node->step(own(id), event);
   perform(id, actions);
+  judge_limits(id);
   arm(id);
 }
 

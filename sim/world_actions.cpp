@@ -110,6 +110,7 @@ void World::stop_unit(NodeId id, const StopUnit& stop) {
   const auto behaviour = m.behaviour[stop.service.at()];
   std::vector<bool>& units = m.kernel.units.at(stop.service.at());
   judge_end(id, stop);
+  m.hung.erase(stop.service.at());
   if (telling_ && units.at(stop.unit.at())) {
     say(id, fmt::format("{}: {} {}", config_.service(stop.service).name, stop.kill ? "kill" : "stop",
                         config_.service(stop.service).units.at(stop.unit.at()).name));
@@ -281,9 +282,10 @@ void World::start_unit(NodeId id, const StartUnit& start) {
   }
   if (!config_.service(start.service).hot) judge_guard(id, start.service);
   if (behaviour == Behaviour::kHangs) {
-    m.hung[start.service.at()] = now_;
+    m.hung[start.service.at()] = {start.unit.at(), own(id), m.life};
     return;
   }
+  m.hung.erase(start.service.at());
   units.at(start.unit.at()) = starts;
   deliver_after(id, kUnit,
                 UnitReport{start.service, start.unit,

@@ -8,6 +8,7 @@
 namespace clusterd::sim {
 
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 
 // A gate that was not shut on purpose lets packets out until its deadline, and at worst F longer.
 std::vector<NodeId> World::answering(ServiceId service) const {
@@ -127,6 +128,20 @@ void World::note_lateness(NodeId id) {
   if (due == kLongAgo || own(id) <= due || own(id) - due <= least) return;
   m.now.late = own(id) - due;
   m.now.late_at = own(id);
+}
+
+// A unit that does not answer to its start is not waited for without end.
+void World::judge_limits(NodeId id) {
+  const Machine& m = machine(id);
+  for (const auto& [service, hung] : m.hung) {
+    const ServiceConfig& config = config_.services.at(service);
+    const Duration limit = config.hot ? seconds(30) : config.units.at(hung.unit).start_timeout;
+    const bool late = own(id) - m.now.late_at < seconds(1);
+    if (!m.node || m.life != hung.life || late || own(id) - hung.since <= limit + seconds(1)) continue;
+    judge_.accuse(now_, fmt::format("limits: {} waits for {} for {:.1f} s, and its limit is {:.0f} s",
+                                    config_.node(id).name, config.units.at(hung.unit).name,
+                                    to_seconds(own(id) - hung.since), to_seconds(limit)));
+  }
 }
 
 // S2: nobody takes over before a window of silence is over, direct or relayed, as much longer as it was late;

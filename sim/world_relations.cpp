@@ -51,9 +51,7 @@ void World::judge_end(NodeId id, const StopUnit& stop) {
   Machine& m = at(id);
   const auto open = [&](ServiceId service) { return m.kernel.gates.at(service.at()) > own(id); };
   if (!related_ || stop.kill || !whole(id, stop.service) || !open(stop.service)) return;
-  const auto hung = m.hung.find(stop.service.at());
-  const Duration limit = 2 * config_.service(stop.service).units.at(stop.unit.at()).start_timeout;
-  if (hung != m.hung.end() && now_ - hung->second < limit) return;
+  if (m.hung.contains(stop.service.at())) return;
   m.now.hands_over.insert(stop.service.at());
   for (size_t s = 0; s < config_.services.size(); ++s) {
     if (!contains(config_.services.at(s).after, stop.service)) continue;

@@ -248,6 +248,7 @@ namespace clusterd {
   /* service relations */                                                        \
   X(kAwaitsForerunner, "start-awaits-a-forerunner")                              \
   X(kForerunnerAtPeer, "forerunner-is-active-on-the-peer")                       \
+  X(kForerunnerOldNews, "forerunner-was-active-on-the-peer-once")                \
   X(kWaitsWithoutRight, "waits-because-this-node-may-not-serve")                 \
   X(kWaitingHandsOver, "handed-over-before-it-was-started")                      \
   X(kStepsAside, "stops-for-a-while-for-its-forerunner")                         \
@@ -316,6 +317,7 @@ namespace clusterd {
   X(kManifestDamaged, "manifest-damaged")                                        \
   X(kChangedDuringRun, "entry-changed-during-the-run")                           \
   X(kDeletedDuringRun, "entry-deleted-during-the-run")                           \
+  X(kGoneWhenRunBroke, "entry-gone-when-a-run-broke-off")                        \
   X(kNewSinceRunBegan, "entry-newer-than-the-run")                               \
   X(kLostChanged, "lost-changed-file")                                           \
   X(kLostDeletion, "lost-deletion")                                              \

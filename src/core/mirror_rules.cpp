@@ -318,11 +318,13 @@ bool MirrorRules::busy() const {
   return std::any_of(mirrors_.begin(), mirrors_.end(), [](const Mirror& m) { return m.running; });
 }
 
-Instant MirrorRules::next_deadline() const {
+// What has been due for a while waits for something else, and must not hide what is due next.
+Instant MirrorRules::next_deadline(Instant now) const {
   Instant next = kNever;
   if (!active_ || flush_ != Flush::kNone) return next;
   for (const Mirror& mirror : mirrors_) {
-    if (!mirror.running && !mirror.halted && !mirror.paused) next = std::min(next, mirror.due);
+    const bool idle = !mirror.running && !mirror.halted && !mirror.paused;
+    if (idle && mirror.due > now) next = std::min(next, mirror.due);
   }
   return next;
 }

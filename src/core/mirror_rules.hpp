@@ -68,7 +68,7 @@ class MirrorRules {
   // All mirrors to the peer have completed in this epoch (true if there are none).
   [[nodiscard]] bool peer_synced() const;
   [[nodiscard]] bool busy() const;
-  [[nodiscard]] Instant next_deadline() const;
+  [[nodiscard]] Instant next_deadline(Instant now) const;  // after `now`
   [[nodiscard]] std::vector<MirrorStatus> status() const;
   // Results to tell a human about, since the last call. With kProgress: a scrub has ended.
   struct Finished {

@@ -198,7 +198,7 @@ void Node::Impl::reckon_deadline() {
   if (restart_command_) consider(promise_asked_ + kPromiseLimit);
   if (peer_better_since_ != kNever) consider(peer_better_since_ + t.settle);
   for (const auto& service : services_) {
-    consider(service.next_deadline());
+    next = std::min(next, service.next_deadline(now_));
     if (service.watches_address()) consider(next_address_probe_);
   }
   deadline_ = next;

@@ -157,7 +157,9 @@ class ServiceMachine {
   // What this machine lacks to run its members, in words. It hinders nothing: a takeover is tried all the
   // same.
   [[nodiscard]] const std::string& lacks() const { return lacks_; }
-  [[nodiscard]] Instant next_deadline() const;
+  // The next instant after `now` at which something is due here. `now` itself: a time limit is over, and the
+  // event of this moment was no Tick, which looks at the limits.
+  [[nodiscard]] Instant next_deadline(Instant now) const;
   [[nodiscard]] const PersistedService& stored() const { return *stored_; }
   // Once after a takeover on evidence. The peer is at fault only if it was the one that had been active.
   enum class Took : uint8_t { kNothing, kOwn, kFromPeer };
@@ -260,6 +262,7 @@ class ServiceMachine {
   [[nodiscard]] bool serves() const;
   [[nodiscard]] bool waits() const;
   [[nodiscard]] bool serves_at_peer(ServiceId id, const Surroundings& s) const;
+  [[nodiscard]] bool is_old_news(const Surroundings& s) const;
   [[nodiscard]] bool is_with(ServiceId id) const;
   [[nodiscard]] std::optional<ServiceId> awaited(const Surroundings& s) const;
   [[nodiscard]] std::optional<ServiceId> running_follower(const Surroundings& s) const;

@@ -178,13 +178,16 @@ ServiceStatus ServiceMachine::status(const Surroundings& s) const {
   return out;
 }
 
-Instant ServiceMachine::next_deadline() const {
-  Instant next = std::min(members_.next_deadline(), mirrors_.next_deadline());
-  if (const auto* suspended = std::get_if<Suspended>(&state_); suspended != nullptr && !suspended->stopping) {
-    next = std::min(next, suspended->since + kSuspendGrace);
-  }
-  if (force_ordered_) next = std::min(next, force_since_ + config_->timing.window);
-  if (claim_) next = std::min(next, claim_->since + probe_time_);
+Instant ServiceMachine::next_deadline(Instant now) const {
+  Instant next = mirrors_.next_deadline(now);
+  const auto consider = [&](Instant at) {
+    if (at > now) next = std::min(next, at);
+  };
+  next = std::min(next, std::max(members_.next_deadline(), now));
+  if (const auto* suspended = std::get_if<Suspended>(&state_); suspended != nullptr && !suspended->stopping)
+    consider(suspended->since + kSuspendGrace);
+  if (force_ordered_) consider(force_since_ + config_->timing.window);
+  if (claim_) consider(claim_->since + probe_time_);
   return next;
 }
 

@@ -41,6 +41,14 @@ bool ServiceMachine::serves_at_peer(ServiceId id, const Surroundings& s) const {
 
 bool ServiceMachine::is_with(ServiceId id) const { return contains(service().with, id); }
 
+// The newest heartbeat of the peer answers to none that was sent within the window: it may have been on its
+// way for longer than that, and what it says be over.
+bool ServiceMachine::is_old_news(const Surroundings& s) const {
+  const bool old = s.now - s.acked_sent >= config_->timing.window;
+  if (old) mark(Mark::kForerunnerOldNews);
+  return old;
+}
+
 // ---- after: who comes first ----
 
 // The forerunner without which it does not start. One that is about to stop here counts for nothing any more.
@@ -50,7 +58,7 @@ std::optional<ServiceId> ServiceMachine::awaited(const Surroundings& s) const {
     const ServiceMachine& forerunner = other(id, s);
     if (std::holds_alternative<Active>(forerunner.state_) && !forerunner.wants_away(s)) continue;
     const auto* report = s.peer_heard && !is_with(id) ? forerunner.theirs(s) : nullptr;
-    if (report == nullptr || report->role != Role::kActive) return id;
+    if (report == nullptr || report->role != Role::kActive || is_old_news(s)) return id;
     mark(Mark::kForerunnerAtPeer);
   }
   return std::nullopt;

@@ -199,13 +199,21 @@ TEST_F(MirrorRulesTest, AFlushThatFailsSaysWhy) {
   EXPECT_EQ(rules().flush_state(), MirrorRules::Flush::kFailed);
 }
 
+// Nobody receives: what waits for the peer is no reason to be called, and hides nothing that is.
+TEST_F(MirrorRulesTest, WhatHasBeenDueForAWhileHidesNotWhatIsDueNext) {
+  begin();
+  EXPECT_EQ(review(kStart, false).size(), 1U);  // the one with a target of its own
+  report(kStart, 1, Kind::kRun, Outcome::kDone);
+  EXPECT_EQ(rules().next_deadline(kStart + seconds(1)), kStart + seconds(600));
+}
+
 TEST_F(MirrorRulesTest, TheEndCancelsWhatRuns) {
   begin();
   (void)review(kStart);
   Actions out;
   rules().end(out);
   EXPECT_EQ(out.cancel_mirrors.size(), 1U);
-  EXPECT_EQ(rules().next_deadline(), kNever);
+  EXPECT_EQ(rules().next_deadline(kStart), kNever);
   report(kStart, 0, Kind::kResync, Outcome::kDone);
   EXPECT_FALSE(rules().peer_synced());
 }
@@ -272,7 +280,7 @@ TEST_F(MirrorRulesTest, NothingIsOrderedAfterTheEnd) {
   rules().end(out);
   EXPECT_TRUE(out.cancel_mirrors.empty());  // nothing ran
   EXPECT_TRUE(review(kStart + seconds(100)).empty());
-  EXPECT_EQ(rules().next_deadline(), kNever);
+  EXPECT_EQ(rules().next_deadline(kStart), kNever);
 }
 
 TEST_F(MirrorRulesTest, AMirrorWithoutHaltsHasNothingToConfirm) {
@@ -390,7 +398,7 @@ TEST_F(LiveMirrorRulesTest, APausedMirrorIsGivenNoOrderUntilItIsResumed) {
   EXPECT_EQ(kinds(out.mirror_orders), std::vector{Kind::kPause});
   EXPECT_EQ(state(), MirrorStatus::State::kPaused);
   EXPECT_TRUE(review(kStart + seconds(7200)).empty());
-  EXPECT_EQ(rules().next_deadline(), kNever);
+  EXPECT_EQ(rules().next_deadline(kStart), kNever);
   EXPECT_TRUE(rules().peer_synced());  // behind, as between two runs
   EXPECT_EQ(rules().resume("files", kStart + seconds(7201)), "");
   EXPECT_EQ(kinds(review(kStart + seconds(7201))), std::vector{Kind::kRun});

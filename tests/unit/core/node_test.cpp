@@ -254,5 +254,59 @@ TEST(Node, SurvivesEveryHeartbeatThatCanBeDecoded) {
   }
 }
 
+// Heartbeats of the peer may come at the very moments at which the node would be called for its own sake.
+TEST(Node, ATimeLimitIsNotMissedBecauseAHeartbeatComesFirst) {
+  Bench b;
+  b.start();
+  b.peer_alive = true;
+  b.units_answer = false;
+  b.peer_web().role = Role::kReleased;
+  b.run(milliseconds(500));
+  ASSERT_EQ(b.role(), Role::kStarting);
+  b.peer_web().role = Role::kFailed;
+  const size_t before = b.stops;
+  const Instant limit = b.now + b.config.services.front().units.front().start_timeout;
+  while (b.now < limit + seconds(1)) {
+    const Instant due = b.node->next_deadline();
+    if (due > b.now) {
+      b.now = due;
+      b.hear();
+    } else {
+      b.step(Tick{});
+    }
+  }
+  EXPECT_GT(b.stops, before);
+}
+
+// A heartbeat that was on its way for long: what it says of the peer's services may be over.
+TEST(Node, OldNewsOfAForerunnerStartsNothing) {
+  Bench b;
+  ServiceConfig after = b.config.services.front();
+  after.name = "mail";
+  after.addresses = {*Prefix::parse("192.168.1.21/24")};
+  after.after = {Bench::web};
+  b.config.services.push_back(after);
+  b.peer.services.resize(2);
+  b.peer.services.at(1).role = Role::kReleased;
+  b.start();
+  b.peer_alive = true;
+  b.run(seconds(1));
+  ASSERT_EQ(b.node->status().services.at(1).here, Role::kStarting);  // it waits
+  ASSERT_EQ(b.starts, 0U);
+  const uint64_t old = b.own.sequence;
+  b.peer_alive = false;
+  for (const Instant end = b.now + b.config.timing.window; b.now < end;) {
+    b.run(b.config.timing.heartbeat);
+    b.hear(old);
+  }
+  b.peer.services.at(1) = {};
+  b.peer_web().role = Role::kActive;
+  b.peer_web().epoch = Epoch{2};
+  b.hear(old);
+  EXPECT_EQ(b.starts, 0U);
+  b.hear();
+  EXPECT_EQ(b.starts, 1U);
+}
+
 }  // namespace
 }  // namespace clusterd::testing
