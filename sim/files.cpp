@@ -145,10 +145,25 @@ std::optional<std::string> Files::open(Transfer& run) {
     run.backs_up = std::find(command.begin(), command.end(), "--backup-dir=/backups") != command.end();
     find_candidates(run);
   }
+  doubt_what_is_gone(run);
   const auto all = files_of(run);
   run.todo.assign(all.begin(), all.end());
   run.listed = look(run.order.service, run.source, run.order.mirror).roots.front().record.files;
   return std::nullopt;
+}
+
+// The list of what is about to be sent lies beside the source's manifest, whatever becomes of the run.
+void Files::doubt_what_is_gone(const Transfer& run) {
+  Side& source = side(run.order.service, run.source);
+  const auto known = source.manifests.find(run.order.mirror.at());
+  if (known == source.manifests.end()) return;
+  for (const auto& [file, write] : known->second.files) {
+    const auto at = source.tree.find(file);
+    const bool sent = at != source.tree.end() && at->second.exists && !hidden(source, at->second);
+    const Entry agreed = entry_of(file, write);
+    if (mirror::is_unproven(mirror::agreed_after_broken_run(&agreed, sent ? &agreed : nullptr, nullptr)))
+      known->second.in_doubt.insert(file);
+  }
 }
 
 void Files::broke_off(const Transfer& run) {
@@ -171,7 +186,8 @@ std::set<uint32_t> Files::files_of(const Transfer& run) const {
 
 void Files::find_candidates(Transfer& run) {
   Side& target = side(run.order.service, run.target);
-  const auto& mirrored = target.manifests[run.order.mirror.at()].files;
+  const Manifest& known = target.manifests[run.order.mirror.at()];
+  const auto& mirrored = known.files;
   std::set<uint32_t> all;
   for (const auto& [file, write] : mirrored) all.insert(file);
   for (const auto& [file, version] : target.tree) all.insert(file);
@@ -181,7 +197,8 @@ void Files::find_candidates(Transfer& run) {
     const auto is = target.tree.find(file);
     const bool here = is != target.tree.end() && is->second.exists;
     if (was == mirrored.end() && !here) continue;
-    const Entry before = was == mirrored.end() ? Entry{} : entry_of(file, was->second);
+    Entry before = was == mirrored.end() ? Entry{} : entry_of(file, was->second);
+    if (known.in_doubt.contains(file)) before = mirror::unproven(before);
     const Entry now = here ? entry_of(file, is->second.write) : Entry{};
     auto found = mirror::candidate(was == mirrored.end() ? nullptr : &before, here ? &now : nullptr);
     if (found) run.candidates.push_back(std::move(*found));
@@ -215,6 +232,7 @@ size_t Files::follow(Transfer& run, size_t count) {
     ++carried;
     if (held(target, file) != here->second) continue;
     for (Side* one : {&source, &target}) {
+      one->manifests[run.order.mirror.at()].in_doubt.erase(file);
       auto& agreed = one->manifests[run.order.mirror.at()].files;
       if (here->second.exists) {
         agreed[file] = here->second.write;
@@ -316,8 +334,8 @@ void Files::record(Transfer& run) {
   source.history.insert(run.order.epoch.value);
   target.history = source.history;
   target.received[run.order.mirror.at()] = run.order.epoch;
-  sent = {header(run.order.service, run.source, run, ManifestHeader::Role::kSource), {}};
-  received = {header(run.order.service, run.target, run, ManifestHeader::Role::kTarget), {}};
+  sent = {header(run.order.service, run.source, run, ManifestHeader::Role::kSource), {}, {}};
+  received = {header(run.order.service, run.target, run, ManifestHeader::Role::kTarget), {}, {}};
   for (const auto& [file, version] : target.tree) {
     if (!version.exists || !belongs(file, run)) continue;
     received.files[file] = version.write;

@@ -118,6 +118,7 @@ class Files {
   struct Manifest {
     mirror::ManifestHeader header;
     std::map<uint32_t, uint64_t> files;
+    std::set<uint32_t> in_doubt;  // of these: the peer may have deleted them (mirror::unproven)
   };
   struct Side {
     Tree tree;
@@ -157,6 +158,7 @@ class Files {
   [[nodiscard]] mirror::RootsNow look(ServiceId service, NodeId node, MirrorId mirror) const;
   [[nodiscard]] mirror::ManifestHeader header(ServiceId service, NodeId node, const Transfer& run,
                                               mirror::ManifestHeader::Role role) const;
+  void doubt_what_is_gone(const Transfer& run);
   void find_candidates(Transfer& run);
   void replace(Transfer& run, uint32_t file);
   [[nodiscard]] std::set<uint32_t> files_of(const Transfer& run) const;

@@ -263,8 +263,15 @@ std::optional<Entry> agreed_after_run(const Entry* agreed, const Entry* sent, co
   return agreed ? *agreed : unproven(*now);
 }
 
-Entry agreed_after_broken_run(const Entry* agreed, const Entry* here) {
-  return agreed ? *agreed : unproven(*here);
+Entry agreed_after_broken_run(const Entry* agreed, const Entry* sent, const Entry* now) {
+  if (agreed && sent) return *agreed;
+  // Not there when the run began: the run may have deleted it at the target. Should it be put back as it was
+  // (its directory renamed, and back; a file system mounted again), the peer need not have it any more.
+  if (agreed) {
+    mark(Mark::kGoneWhenRunBroke);
+    return unproven(*agreed);
+  }
+  return unproven(sent ? *sent : *now);
 }
 
 }  // namespace clusterd::mirror

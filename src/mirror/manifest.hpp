@@ -105,8 +105,8 @@ Result<void> compare_streams(const EntryStream& before, const EntryStream& now,
                              const std::function<Result<void>(const Entry* before, const Entry* now)>& visit);
 
 // An entry that the peer may have or not: it came into being while a run was under way, or in a run that
-// broke off. If it is deleted later, the peer may bring it back, and the loss report has to name it; until
-// then it counts as not mirrored. Written with inode 0, which no file has.
+// broke off, or such a run may have deleted it. If it is deleted later, the peer may bring it back, and the
+// loss report has to name it; until then it counts as not mirrored. Written with inode 0, which no file has.
 [[nodiscard]] Entry unproven(const Entry& entry);
 [[nodiscard]] bool is_unproven(const Entry& entry);
 
@@ -117,7 +117,8 @@ Result<void> compare_streams(const EntryStream& before, const EntryStream& now,
 // lstat right before the run; `now`: lstat after it. Null where there is none; the result is empty where
 // nothing is to be recorded.
 [[nodiscard]] std::optional<Entry> agreed_after_run(const Entry* agreed, const Entry* sent, const Entry* now);
-// The same after a run that broke off. `here`: what was there when it began, or has come since.
-[[nodiscard]] Entry agreed_after_broken_run(const Entry* agreed, const Entry* here);
+// The same after a run that broke off. `sent`: what was there when it began; `now`: what has come since (null
+// if it is not known). At least one of the three is set.
+[[nodiscard]] Entry agreed_after_broken_run(const Entry* agreed, const Entry* sent, const Entry* now);
 
 }  // namespace clusterd::mirror

@@ -53,11 +53,24 @@ Result<void> take_in_broken_run(const std::string& manifest_path, const MirrorCo
     if (auto ok = file.open(); !ok) return ok;
     if (auto ok = file.append(mirror::write_header(*header)); !ok) return ok;
     uint64_t entries = 0;
+    auto listed = open_manifest(path);
+    if (!listed) return tl::unexpected(listed.error());
+    const auto list = entries_of(listed->get());
+    auto next = list();
+    if (!next) return tl::unexpected(next.error());
     auto visit = [&](const Entry* known, const Entry* here) -> Result<void> {
       ++entries;
-      return file.append(mirror::write_entry(mirror::agreed_after_broken_run(known, here)));
+      const bool on_list = *next && (*next)->path == (known ? known : here)->path;
+      const std::optional<Entry> sending = on_list ? *next : std::nullopt;
+      if (on_list) {
+        next = list();
+        if (!next) return tl::unexpected(next.error());
+      }
+      return file.append(
+          mirror::write_entry(mirror::agreed_after_broken_run(known, sending ? &*sending : nullptr, here)));
     };
-    // What has come since the list was written may have been carried over, too.
+    // What has come since the list was written may have been carried over, too. All that is on the list is
+    // met in this walk, in the same order.
     auto here = mirror::union_of(entries_of(sent->get()), walk_trees(mirror.paths, mirror.exclude));
     if (auto ok = mirror::compare_streams(entries_of(agreed->get()), here, visit); !ok) return ok;
     if (auto ok = file.append(mirror::write_end(entries)); !ok) return ok;

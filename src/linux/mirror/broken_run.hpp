@@ -2,7 +2,8 @@
 //
 // While a run is under way, the source keeps the list of what it is about to send beside the manifest
 // (MANIFEST.sending). If the run breaks off (or its node), the target may have any part of it. Files that are
-// not in the manifest are then noted there as unproven (mirror/manifest.hpp): if such a file is deleted
+// not in the manifest, and those that are in it but not on the list, are then noted there as unproven
+// (mirror/manifest.hpp): if such a file is deleted
 // before the next good run, and the peer has it, the loss report can say that the deletion came to nothing.
 // The roots count as having held what was listed: one that is emptied meanwhile halts the mirror (S10).
 //

@@ -26,15 +26,15 @@ std::optional<Line> parse(std::string_view text) {
   line.kind = text[0];
   const std::string_view rest = text.substr(2);
   switch (line.kind) {
-    case '+':
-    case '?': {
+    case '+': {
       auto entry = parse_entry(rest);
       if (!entry) return std::nullopt;
       line.entry = std::move(*entry);
       line.path = line.entry.path;
       return line;
     }
-    case '-': {
+    case '-':
+    case '!': {
       auto path = clean_path(rest);
       if (!path) return std::nullopt;
       line.path = std::move(*path);
@@ -65,11 +65,12 @@ void play(Tree& tree, Line line) {
     case '+':
       tree[line.path] = std::move(line.entry);
       return;
-    case '?':
-      tree.try_emplace(line.path, unproven(line.entry));
-      return;
     case '-':
       erase_within(tree, line.path);
+      return;
+    case '!':
+      for (auto it = tree.lower_bound(line.path); it != tree.end() && is_within(it->first, line.path); ++it)
+        it->second = unproven(it->second);
       return;
     default:
       break;
@@ -93,7 +94,7 @@ EntryStream failing(Error error) {
 }  // namespace
 
 std::string write_agreed(const Entry& entry) { return "+ " + write_entry(entry); }
-std::string write_sending(const Entry& entry) { return "? " + write_entry(entry); }
+std::string write_leaving(std::string_view path) { return "! " + escape(path) + "\n"; }
 std::string write_gone(std::string_view path) { return "- " + escape(path) + "\n"; }
 std::string write_moved(std::string_view from, std::string_view to) {
   return "> " + escape(from) + "\t" + escape(to) + "\n";
@@ -107,21 +108,16 @@ bool Overlay::take(std::string_view text) {
   kept_.emplace_back(text);
   switch (line->kind) {
     case '+': {
-      Item& item = items_[line->path];
-      item.entry = std::move(line->entry);
-      item.only_if_absent = false;
-      break;
-    }
-    case '?': {
-      Item& item = items_[line->path];
-      if (item.entry) break;
-      item.entry = unproven(line->entry);
-      item.only_if_absent = true;
+      items_[line->path].entry = std::move(line->entry);
       break;
     }
     case '-':
       clear_below(items_, line->path);
-      items_[line->path] = {std::nullopt, false, true};
+      items_[line->path] = {std::nullopt, true, false};
+      break;
+    case '!':
+      doubt_below(items_, line->path);
+      items_[line->path].doubted = true;
       break;
     default:
       break;
@@ -132,6 +128,12 @@ bool Overlay::take(std::string_view text) {
 void Overlay::clear_below(Items& items, std::string_view path) {
   for (auto it = items.lower_bound(path); it != items.end() && is_within(it->first, path);)
     it = items.erase(it);
+}
+
+void Overlay::doubt_below(Items& items, std::string_view path) {
+  for (auto it = items.lower_bound(path); it != items.end() && is_within(it->first, path); ++it) {
+    if (it->second.entry) it->second.entry = unproven(*it->second.entry);
+  }
 }
 
 EntryStream Overlay::over(EntryStream manifest) && {
@@ -161,7 +163,8 @@ EntryStream Overlay::merge(EntryStream manifest, Items items) {
     Items items;
     Items::iterator at;
     std::optional<Entry> next;
-    std::string cleared;  // the path below which nothing of the manifest's holds
+    // The paths at and below which nothing of the manifest's holds, or what does is not proven. "": none.
+    std::string cleared, doubted;
     bool begun = false;
   };
   auto state = std::make_shared<State>();
@@ -183,16 +186,20 @@ EntryStream Overlay::merge(EntryStream manifest, Items items) {
     while (s.next || s.at != s.items.end()) {
       const bool take_item = s.at != s.items.end() && (!s.next || !path_before(s.next->path, s.at->first));
       const bool take_next = s.next && (s.at == s.items.end() || !path_before(s.at->first, s.next->path));
-      // A removal within what was removed before is no end of that.
-      const auto in_cleared = [&s](std::string_view path) {
-        return !s.cleared.empty() && is_within(path, s.cleared);
+      const auto within = [](std::string_view path, const std::string& top) {
+        return !top.empty() && is_within(path, top);
       };
-      if (take_item && s.at->second.cleared && !in_cleared(s.at->first)) s.cleared = s.at->first;
+      // A removal within what was removed before is no end of that.
+      const auto begin = [&](bool begins, std::string& top) {
+        if (begins && !within(s.at->first, top)) top = s.at->first;
+      };
+      if (take_item) begin(s.at->second.cleared, s.cleared);
+      if (take_item) begin(s.at->second.doubted, s.doubted);
       std::optional<Entry> out;
-      if (take_next && !in_cleared(s.next->path)) out = std::move(s.next);
+      if (take_next && !within(s.next->path, s.cleared))
+        out = within(s.next->path, s.doubted) ? unproven(*s.next) : std::move(*s.next);
       if (take_item) {
-        Item& item = s.at->second;
-        if (item.entry && !(item.only_if_absent && out)) out = std::move(item.entry);
+        if (s.at->second.entry) out = std::move(s.at->second.entry);
         ++s.at;
       }
       if (take_next) {

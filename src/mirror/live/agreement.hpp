@@ -3,7 +3,9 @@
 //   + ENTRY        both nodes have this entry (as write_entry writes it)
 //   - PATH         both nodes have nothing at this path, or below it
 //   > FROM TAB TO  what was agreed of FROM, and of all below it, holds for TO now; of FROM nothing
-//   ? ENTRY        on its way: the peer may have it or not (mirror/manifest.hpp, unproven)
+//   ! PATH         its removal is on its way: of what was agreed of it, and of all below it, the peer may
+//   have
+//                  nothing any more (mirror/manifest.hpp, unproven)
 //
 // Whatever cannot be read ends the log: it was cut there by a crash.
 #pragma once
@@ -18,7 +20,7 @@
 namespace clusterd::mirror::live {
 
 [[nodiscard]] std::string write_agreed(const Entry& entry);
-[[nodiscard]] std::string write_sending(const Entry& entry);
+[[nodiscard]] std::string write_leaving(std::string_view path);
 [[nodiscard]] std::string write_gone(std::string_view path);
 [[nodiscard]] std::string write_moved(std::string_view from, std::string_view to);
 
@@ -36,14 +38,15 @@ class Overlay {
  private:
   struct Item {
     std::optional<Entry> entry;
-    bool only_if_absent = false;  // "?": an older record stands
-    bool cleared = false;         // nothing of the manifest's holds at this path and below it
+    bool cleared = false;  // nothing of the manifest's holds at this path and below it
+    bool doubted = false;  // … or what does is not proven
   };
   struct Move {
     std::string from, to;
   };
   using Items = std::map<std::string, Item, PathOrder>;
   static void clear_below(Items& items, std::string_view path);
+  static void doubt_below(Items& items, std::string_view path);
   static EntryStream merge(EntryStream manifest, Items items);
 
   Items items_;

@@ -264,6 +264,26 @@ TEST_F(Resync, NamesADeletionOfWhatOnlyABrokenRunHasCarriedOver) {
   EXPECT_TRUE(losses(*shown).contains("deleted fresh"));
 }
 
+// The reverse: a broken run has deleted it at the target, and then it was put back as it was.
+TEST_F(Resync, NamesWhatOnlyABrokenRunHasDeleted) {
+  fail_over();
+  ASSERT_EQ(nodes->run(0, "data", Kind::kRun, 2).outcome, Outcome::kDone);
+  fs::rename(nodes->at(0, "data/dir"), nodes->at(0, "aside"));
+  const std::string in_the_way = nodes->at(1, "state/mirror/web.data.manifest.new");
+  fs::create_directory(in_the_way);
+  EXPECT_EQ(nodes->run(0, "data", Kind::kRun, 2).outcome, Outcome::kFailed);
+  ASSERT_FALSE(exists(b("dir/nested")));
+  fs::remove(in_the_way);
+  fs::rename(nodes->at(0, "aside"), nodes->at(0, "data/dir"));
+
+  const auto report = resync();
+  ASSERT_EQ(report.outcome, Outcome::kDone) << report.detail;
+  EXPECT_FALSE(exists(a("dir/nested")));
+  auto shown = show_backup(state(0), "web", report.backup_set);
+  ASSERT_TRUE(shown.has_value()) << shown.error().message;
+  EXPECT_TRUE(losses(*shown).contains("created dir/nested"));
+}
+
 TEST_F(Resync, WritesNothingIfTheBackupSetCannotBeWritten) {
   fail_over();
   // A file system that is full before the first byte of the backup.

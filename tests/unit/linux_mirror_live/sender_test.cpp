@@ -80,6 +80,32 @@ class Answers : public testing::Test {
   std::map<std::string, Sender::Again> again_;
 };
 
+// The node may die before the answer comes, and the file be put back as it was.
+TEST_F(Answers, WhatIsToBeRemovedIsNotAgreedOnBeforeTheTargetHasSaidAnything) {
+  const auto proven = [this] {
+    std::map<std::string, bool> out;
+    auto known = AgreementStore(root_ + "/manifest").open();
+    EXPECT_TRUE(known.has_value());
+    for (auto entry = known->entries(); entry && *entry; entry = known->entries())
+      out[inside((*entry)->path)] = !mirror::is_unproven(**entry);
+    return out;
+  };
+  for (const char* path : {"a", "b", "c"}) {
+    write(path);
+    store_->agreed(at(path), *look(anchors_, at(path)));
+  }
+  ::usleep(20'000);  // older than the clock's grain
+  store_->settle([this](const std::string& path) -> std::optional<Status> { return *look(anchors_, path); });
+  store_->flush();
+  ASSERT_EQ(proven(), (std::map<std::string, bool>{{"a", true}, {"b", true}, {"c", true}}));
+  ASSERT_TRUE(sender_->remove(at("a")).has_value());
+  ASSERT_TRUE(sender_->remove(std::vector{at("b")}).has_value());
+  EXPECT_EQ(proven(), (std::map<std::string, bool>{{"a", false}, {"b", false}, {"c", true}}));
+  sender_->take(ml::Acked{sender_->last_number()});
+  store_->flush();
+  EXPECT_EQ(proven(), (std::map<std::string, bool>{{"c", true}}));
+}
+
 TEST_F(Answers, WhatDiffersIsHandedBackByItsPresentNameWithItsObject) {
   // The name may be gone by then: others of the same file are not.
   write("d/f");

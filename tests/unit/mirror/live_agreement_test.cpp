@@ -76,16 +76,16 @@ TEST(LiveAgreementLog, MeansTheSameWithAndWithoutMoves) {
   EXPECT_THAT(both({write_gone("/b"), write_gone("/none")}), ElementsAre("/a:1", "/a/x:2", "/ab:3"));
   EXPECT_THAT(both({write_gone("/a"), write_agreed(entry("/a/y", 7))}),
               ElementsAre("/a/y:7", "/ab:3", "/b:4"));
-  EXPECT_THAT(both({write_sending(entry("/a", 9)), write_sending(entry("/c", 9))}),
-              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:4", "/c:0"));
-  // What is on its way replaces nothing that is agreed, be it in the manifest or in the log.
-  EXPECT_THAT(both({write_agreed(entry("/c", 5)), write_sending(entry("/c", 9))}),
-              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:4", "/c:5"));
-  EXPECT_THAT(both({write_sending(entry("/c", 9)), write_agreed(entry("/c", 5))}),
-              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:4", "/c:5"));
-  // After its removal it has to be proven anew.
-  EXPECT_THAT(both({write_gone("/b"), write_sending(entry("/b", 9))}),
-              ElementsAre("/a:1", "/a/x:2", "/ab:3", "/b:0"));
+  // Until the peer has said that it is gone there, nothing below is proven; nor what was agreed before that.
+  EXPECT_THAT(both({write_leaving("/a")}), ElementsAre("/a:0", "/a/x:0", "/ab:3", "/b:4"));
+  EXPECT_THAT(both({write_agreed(entry("/a/x", 5)), write_agreed(entry("/c", 6)), write_leaving("/a")}),
+              ElementsAre("/a:0", "/a/x:0", "/ab:3", "/b:4", "/c:6"));
+  EXPECT_THAT(both({write_leaving("/a"), write_leaving("/a/x"), write_leaving("/none")}),
+              ElementsAre("/a:0", "/a/x:0", "/ab:3", "/b:4"));
+  EXPECT_THAT(both({write_leaving("/a"), write_gone("/a")}), ElementsAre("/ab:3", "/b:4"));
+  // … or that it has what was put back.
+  EXPECT_THAT(both({write_leaving("/a"), write_agreed(entry("/a/x", 2))}),
+              ElementsAre("/a:0", "/a/x:2", "/ab:3", "/b:4"));
 }
 
 // What is removed below something that was removed before is not all that is gone.
@@ -112,7 +112,7 @@ TEST(LiveAgreementLog, IsMergedAsItIsPlayed) {
       const auto kind = random() % 3;
       lines.push_back(kind == 0   ? write_gone(path)
                       : kind == 1 ? write_agreed(entry(path, n))
-                                  : write_sending(entry(path, n)));
+                                  : write_leaving(path));
     }
     const auto merged = read(overlay_of(lines).over(stream_of(manifest)));
     auto with_move = lines;

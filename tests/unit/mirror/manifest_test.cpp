@@ -5,6 +5,7 @@
 #include <random>
 
 #include "mirror/escape.hpp"
+#include "mirror/loss.hpp"
 
 namespace clusterd::mirror {
 namespace {
@@ -183,9 +184,23 @@ TEST(AgreedAfterRun, RecordsOnlyWhatStoodStill) {
 
 TEST(AgreedAfterBrokenRun, KeepsWhatWasAgreedAndDoubtsTheRest) {
   const Entry v1 = entry("/a", 1), v2 = entry("/a", 2);
-  EXPECT_EQ(agreed_after_broken_run(&v1, &v2), v1);
-  EXPECT_EQ(agreed_after_broken_run(&v1, nullptr), v1);
-  EXPECT_EQ(agreed_after_broken_run(nullptr, &v2), unproven(v2));
+  EXPECT_EQ(agreed_after_broken_run(&v1, &v2, &v2), v1);
+  EXPECT_EQ(agreed_after_broken_run(&v1, &v1, nullptr), v1);  // deleted since: what the peer has is known
+  EXPECT_EQ(agreed_after_broken_run(nullptr, &v2, nullptr), unproven(v2));
+  EXPECT_EQ(agreed_after_broken_run(nullptr, nullptr, &v2), unproven(v2));
+  EXPECT_EQ(agreed_after_broken_run(nullptr, &v1, &v2), unproven(v1));
+}
+
+// The run may have deleted it at the target before it broke off. Put back as it was, it is not what both
+// have.
+TEST(AgreedAfterBrokenRun, DoubtsWhatWasGoneWhenTheRunBegan) {
+  const Entry v1 = entry("/a", 1);
+  const Entry after = agreed_after_broken_run(&v1, nullptr, &v1);
+  EXPECT_EQ(after, unproven(v1));
+  const auto found = candidate(&after, &v1);
+  ASSERT_TRUE(found);
+  EXPECT_TRUE(is_lost(*found, nullptr, true));
+  EXPECT_EQ(agreed_after_broken_run(&v1, nullptr, nullptr), unproven(v1));
 }
 
 TEST(Unproven, IsMirroredByNoneAndSurvivesTheFile) {

@@ -116,9 +116,18 @@ void AgreementStore::doubt() {
   waiting_.clear();
 }
 
-void AgreementStore::sending(const std::string& path, const Status& status) {
+void AgreementStore::leaving(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  append(ml::write_sending(ml::to_entry(status, path)));
+  append(ml::write_leaving(path));
+  flush_locked();
+}
+
+Result<void> AgreementStore::leaving(const std::vector<std::string>& paths) {
+  const std::lock_guard lock(mutex_);
+  for (const std::string& path : paths) append(ml::write_leaving(path));
+  flush_locked();
+  if (paths.empty() || !log_.valid() || ::fdatasync(log_.get()) == 0) return {};
+  return fail(Code::kRetry, fmt::format("{}: {}", mirror::escape(log_path_), std::strerror(errno)));
 }
 
 void AgreementStore::gone(const std::string& path) {

@@ -42,7 +42,10 @@ class AgreementStore {
   void agreed(const std::string& path, const Status& status, bool proven = true);
   // What waits for `settle` is not known to be agreed on any more.
   void doubt();
-  void sending(const std::string& path, const Status& status);
+  // The target is about to be told that it is to remove what is there: should it be put back as it was, it
+  // is not what both have (S9). With the kernel when this returns; of several, on disk.
+  void leaving(const std::string& path);
+  Result<void> leaving(const std::vector<std::string>& paths);
   // A file is about to be sent to `path`. If the manifest says that its root held none, it says from now on,
   // durably, that it held one: whatever becomes of the answer, a root that is empty later was emptied (S10).
   Result<void> will_hold(const std::string& path);

@@ -458,6 +458,19 @@ Result<void> Sender::rename(const std::string& from, const std::string& to, cons
 }
 
 Result<void> Sender::remove(const std::string& path) {
+  store_.leaving(path);
+  return put_removal(path);
+}
+
+Result<void> Sender::remove(const std::vector<std::string>& paths) {
+  if (auto ok = store_.leaving(paths); !ok) return ok;
+  for (const std::string& path : paths) {
+    if (auto ok = put_removal(path); !ok) return ok;
+  }
+  return {};
+}
+
+Result<void> Sender::put_removal(const std::string& path) {
   ++tally.removed;
   sums_.erase(path);
   links_.removed(path);

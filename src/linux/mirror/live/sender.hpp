@@ -65,6 +65,7 @@ class Sender {
   Result<void> link(const std::string& leader, const std::string& path);
   Result<void> rename(const std::string& from, const std::string& to, const std::string& object);
   Result<void> remove(const std::string& path);
+  Result<void> remove(const std::vector<std::string>& paths);
 
   void take(const mirror::live::Acked& acked);
   void take(const mirror::live::Failed& failed);
@@ -137,6 +138,7 @@ class Sender {
   Result<const Sums*> base_for(const std::string& path, const Status& status, Sums& space);
   Result<void> link_others(const std::string& path, const Status& status);
   Result<void> put(mirror::live::SourceFrame frame, Flight flight);
+  Result<void> put_removal(const std::string& path);
   void sent(const std::string& path, std::string object);
   void keep_sums(const std::string& path, Sums sums);
   void unreadable(const std::string& path, const Failure& why);

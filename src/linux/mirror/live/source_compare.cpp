@@ -290,11 +290,10 @@ Result<void> SourceCompare::perform(Sender& sender, const ml::Step& step, const 
 }
 
 Result<void> SourceCompare::send_removals(Sender& sender) {
-  for (const std::string& path : std::exchange(removals_, {})) {
-    // It may have come into being meanwhile.
-    if (look(anchors_, path)) continue;
-    if (auto ok = sender.remove(path); !ok) return ok;
-  }
+  std::vector<std::string> gone = std::exchange(removals_, {});
+  // It may have come into being meanwhile.
+  std::erase_if(gone, [this](const std::string& path) { return look(anchors_, path).has_value(); });
+  if (auto ok = sender.remove(gone); !ok) return ok;
   return out_.flush();
 }
 
