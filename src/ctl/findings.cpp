@@ -48,6 +48,18 @@ std::string findings_to_json(const std::vector<Finding>& findings) {
   return boost::json::serialize(boost::json::object{{"findings", std::move(array)}}) + "\n";
 }
 
+void add_findings_of_peer(std::vector<Finding>& findings, const std::vector<Finding>& peers) {
+  const size_t own = findings.size();
+  for (const Finding& finding : peers) {
+    const auto says_the_same = [&](const Finding& other) {
+      return other.topic == finding.topic && other.text == finding.text;
+    };
+    const auto end = findings.begin() + static_cast<std::ptrdiff_t>(own);
+    if (finding.topic == "likeness" && std::any_of(findings.begin(), end, says_the_same)) continue;
+    findings.push_back(finding);
+  }
+}
+
 std::string render_findings(const std::vector<Finding>& findings, const Look& look) {
   std::string out;
   size_t errors = 0;

@@ -22,6 +22,10 @@ struct Finding {
 [[nodiscard]] std::vector<Finding> findings_from_json(const std::string& json, const std::string& node);
 [[nodiscard]] std::string findings_to_json(const std::vector<Finding>& findings);
 
+// Adds what the peer has found. What compares the two nodes ("likeness") is said by both in the same words:
+// it is taken once.
+void add_findings_of_peer(std::vector<Finding>& findings, const std::vector<Finding>& peers);
+
 // One line each, with the remedy below what is not in order; a summary at the end.
 [[nodiscard]] std::string render_findings(const std::vector<Finding>& findings, const Look& look);
 

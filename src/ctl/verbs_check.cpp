@@ -215,7 +215,7 @@ class Checker {
               : "install the same version of clusterd there");
       return;
     }
-    findings_.insert(findings_.end(), seen.begin(), seen.end());
+    add_findings_of_peer(findings_, seen);
     const Ran lines = run_on_peer(config, {"config-lines"}, true);
     if (lines.code != 0) return;
     std::vector<std::string> theirs;

@@ -22,8 +22,15 @@ namespace {
 
 constexpr uint64_t kLittle = uint64_t{1} << 30;
 
+constexpr const char* kBetween = "; ";
+
 void add(std::string& all, const std::string& lack) {
-  if (!lack.empty()) all += (all.empty() ? "" : "; ") + lack;
+  if (!lack.empty()) all += (all.empty() ? "" : kBetween) + lack;
+}
+
+// A whole one, not the end of another one's path.
+bool holds(const std::string& all, const std::string& lack) {
+  return (kBetween + all + kBetween).find(kBetween + lack + kBetween) != std::string::npos;
 }
 
 std::string lack_of_program(const std::string& path) {
@@ -185,7 +192,7 @@ void MachineLacks::report() {
   for (size_t i = 0; i < lacks_->size(); ++i) {
     std::string lacks = (*lacks_)[i];
     for (const std::string& more : also_[i])
-      if (lacks.find(more) == std::string::npos) add(lacks, more);
+      if (!holds(lacks, more)) add(lacks, more);
     if (told_[i] == lacks) continue;
     told_[i] = lacks;
     sink_(LackReport{ServiceId(i), lacks});

@@ -120,6 +120,10 @@ TEST(Lacks, WhatSomebodyElseHasFoundIsAddedOnce) {
   EXPECT_EQ(told[2].lacks, program + " does not exist");
   EXPECT_EQ(told[3].service, ServiceId(1));
   EXPECT_EQ(told[3].lacks, "/no/other does not exist");
+  // The end of another one's path is another path.
+  lacks.also({{"/app does not exist"}});
+  ASSERT_TRUE(loop.run_until([&] { return told.size() == 6; }, std::chrono::seconds(60)));
+  EXPECT_EQ(told[4].lacks, program + " does not exist; /app does not exist");
 }
 
 }  // namespace
