@@ -136,6 +136,7 @@ class Session {
   bool needs_resync_ = false, between_ = false, missing_ = false;
   bool confirmed_ = false;  // what a halt has asked about, until it is recorded how the roots are now
   std::optional<Instant> flushing_;  // what had changed by then is to be durable
+  bool sent_to_flush_ = false;       // something that it waits for, since it looked last
   Instant settled_at_{};
   std::thread reader_;
 };

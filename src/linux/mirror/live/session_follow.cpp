@@ -52,9 +52,11 @@ Result<void> Session::flush() {
       oldest = place_.shared.dirty.oldest();
       due = place_.shared.dirty.next_due();
     }
+    // What the target has handed back may have been marked and sent once more since this looked last.
+    const bool sent_more = std::exchange(sent_to_flush_, false);
     if (oldest && *oldest <= begun) {
       all_sent = false;
-    } else if (!std::exchange(all_sent, true)) {
+    } else if (!std::exchange(all_sent, true) || sent_more) {
       last = sender_.last_number();
     }
     if (all_sent && sender_.through(last)) break;
@@ -292,6 +294,7 @@ Result<void> Session::perform_marks(const Due& taken, std::vector<std::string>& 
     auto next = std::move(waiting.front());
     waiting.pop_front();
     sender_.since = next.second.since;
+    if (flushing_ && next.second.since <= *flushing_) sent_to_flush_ = true;
     done = perform_mark(next.first, next.second, scopes);
     if (!done) waiting.push_front(std::move(next));  // it may have been sent in part
   }
