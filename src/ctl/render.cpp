@@ -264,6 +264,14 @@ void node_alarms(View status, std::vector<std::string>& found) {
   }
 }
 
+// What the target of a live mirror refuses (its disk is full, it does not know an owner): the detail then
+// begins with how many files wait. The table has no room for all of it.
+bool has_files_that_wait(View mirror) {
+  const std::string state = mirror["state"].text(), detail = clean(mirror["detail"]);
+  return (state == "following" || state == "failed") && mirror["mode"].text() == "live" && !detail.empty() &&
+         detail.front() >= '1' && detail.front() <= '9';
+}
+
 void service_alarms(View status, std::vector<std::string>& found) {
   status["services"].each([&](View service) {
     const std::string name = clean(service["name"], "?");
@@ -288,6 +296,7 @@ void service_alarms(View status, std::vector<std::string>& found) {
         found.push_back("mirror " + full +
                         " is paused, and the standby falls behind → clusterctl mirror resume " + full);
       }
+      if (has_files_that_wait(mirror)) found.push_back("mirror " + full + ": " + clean(mirror["detail"]));
       if (mirror["state"].text() != "halted") return;
       found.push_back("mirror " + full + " halted: " + clean(mirror["detail"]) +
                       " → when this is right: clusterctl mirror confirm " + full);

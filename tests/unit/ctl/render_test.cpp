@@ -110,6 +110,20 @@ TEST(RenderStatus, AStandbyWhoseMachineLacksSomething) {
   EXPECT_THAT(here, HasSubstr("!  web: its standby could not run it as it is: /srv has only 20 MiB left"));
 }
 
+TEST(RenderStatus, WhatTheTargetOfALiveMirrorRefusesIsToldInFull) {
+  const auto shown = [](const std::string& mode, const std::string& state, const std::string& detail) {
+    return render_status(R"({"node":"serv1","services":[{"name":"web","mirrors":[{"name":"1","mode":")" +
+                             mode + R"(","state":")" + state + R"(","detail":")" + detail + R"("}]}]})",
+                         Look{false, 60});
+  };
+  const std::string why =
+      "2 files wait at serv2: /srv/web/of-alice: user alice does not exist on serv2: create";
+  for (const char* state : {"following", "failed"})
+    EXPECT_THAT(shown("live", state, why), HasSubstr("!! mirror web 1: " + why));
+  EXPECT_THAT(shown("interval", "failed", why), Not(HasSubstr("!! mirror")));
+  EXPECT_THAT(shown("live", "following", "it is compared again and again"), Not(HasSubstr("!! mirror")));
+}
+
 TEST(RenderStatus, AStandbyThatIsNotAlike) {
   const auto shown = [](const std::string& node, const std::string& differences, int differ) {
     return render_status(
