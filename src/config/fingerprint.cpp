@@ -139,6 +139,7 @@ void add_mirror(const MirrorConfig& mirror, Lines& lines) {
   // Only where it is so: a cluster without live mirrors can be upgraded node by node.
   if (mirror.live) lines.add(key + " mode", "live");
   if (mirror.guard) lines.add(key + " guard", "true");
+  if (mirror.ids == Ids::kName) lines.add(key + " ids", "name");
   if (mirror.live && mirror.scrub_every > Duration::zero())
     lines.add(key + " scrub",
               fmt::format("every {} rate {}", duration_text(mirror.scrub_every), mirror.scrub_rate));

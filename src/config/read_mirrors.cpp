@@ -66,6 +66,19 @@ void refuse_for_live(const Section& section, Problems& problems) {
   }
 }
 
+// rsync maps names too, but gives a file whose owner it does not know the number that he has elsewhere,
+// without a word; here that may be somebody else's.
+void read_ids(Section& section, MirrorConfig& mirror, Problems& problems) {
+  section.choice("ids", mirror.ids, {{"numeric", Ids::kNumeric}, {"name", Ids::kName}});
+  if (mirror.ids == Ids::kName && !mirror.live)
+    problems.error(
+        section.place("ids"),
+        "ids = \"name\" needs the live mirror: rsync gives the files of a user whom the other node "
+        "does not know to whoever has his number there",
+        "write mode = \"live\", or remove ids and give users and groups the same numbers on both "
+        "nodes");
+}
+
 void read_manner(Section& section, MirrorConfig& mirror, Problems& problems) {
   section.choice("mode", mirror.live, {{"interval", false}, {"live", true}});
   if (mirror.live) {
@@ -76,6 +89,7 @@ void read_manner(Section& section, MirrorConfig& mirror, Problems& problems) {
     problems.error(via->place, fmt::format("via cannot be \"{:.60}\"", via->value), "write via = \"rsync\"");
   section.duration("every", mirror.every, seconds(1), hours(24 * 30));
   section.flag("delete", mirror.remove);
+  read_ids(section, mirror, problems);
   section.flag("guard", mirror.guard);
   section.flag("whole_file", mirror.whole_file);
   section.flag("compress", mirror.compress);

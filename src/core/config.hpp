@@ -145,6 +145,12 @@ struct CheckConfig {
   unsigned failures = 3;                      // in a row, before the service counts as failed
 };
 
+// How a mirror carries owners and groups.
+enum class Ids : uint8_t {
+  kNumeric,  // as numbers: right where both nodes have given the same ones
+  kName,     // as names, which each node knows by its own numbers
+};
+
 struct MirrorConfig {
   std::string name;                // unique within the service; "1", "2", … unless given
   std::vector<std::string> paths;  // absolute; a directory ends with "/"
@@ -153,6 +159,7 @@ struct MirrorConfig {
   bool guard = false;  // on the standby its folders are read-only for everybody but the mirror
   Duration every = std::chrono::minutes(5);  // live: between two compares for safety's sake
   bool remove = true;                        // delete at the target what vanished at the source
+  Ids ids = Ids::kNumeric;                   // kName: live mirrors only
   bool whole_file = false;                   // save CPU: no deltas
   bool compress = false;
   uint64_t bandwidth = 0;  // bytes per second, 0 = no limit

@@ -21,10 +21,10 @@ std::span<const uint8_t> as_numbers(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
 }
 
-ByteWriter begin(std::vector<uint8_t>& out) {
+ByteWriter begin(std::vector<uint8_t>& out, uint64_t version) {
   ByteWriter writer(out);
   writer.fixed32(kMagic);
-  writer.number(kLiveVersion);
+  writer.number(version);
   return writer;
 }
 
@@ -34,11 +34,11 @@ tl::unexpected<Error> malformed() {
 }
 
 // Magic and version, which stand in the same place in every version.
-Result<void> read_begin(ByteReader& in) {
+Result<uint64_t> read_begin(ByteReader& in) {
   const bool ours = in.fixed32() == kMagic;
   const uint64_t version = in.number();
   if (in.bad() || !ours) return malformed();
-  if (version == kLiveVersion) return {};
+  if (version >= kNumericVersion && version <= kLiveVersion) return version;
   mark(Mark::kMessageRefused);
   return fail(Code::kRefused, fmt::format("it speaks version {} of the live mirror and this node version {}: "
                                           "install the same version of clusterd on both nodes",
@@ -62,7 +62,8 @@ uint64_t hash_of(const MirrorConfig& mirror) {
 
 std::vector<std::byte> encode(const Hello& hello) {
   std::vector<uint8_t> out;
-  ByteWriter writer = begin(out);
+  // Whoever does not know owners by name must not take this for numbers.
+  ByteWriter writer = begin(out, hello.ids == Ids::kName ? kLiveVersion : kNumericVersion);
   for (const auto* text : {&hello.cluster, &hello.from, &hello.to, &hello.service, &hello.mirror})
     writer.text(*text);
   writer.number(hello.epoch);
@@ -72,7 +73,7 @@ std::vector<std::byte> encode(const Hello& hello) {
 
 std::vector<std::byte> encode(const Answer& answer) {
   std::vector<uint8_t> out;
-  ByteWriter writer = begin(out);
+  ByteWriter writer = begin(out, kNumericVersion);
   writer.u8(static_cast<uint8_t>(answer.verdict));
   writer.text(std::string_view(answer.reason).substr(0, kMostReason));
   return as_message(out);
@@ -80,8 +81,10 @@ std::vector<std::byte> encode(const Answer& answer) {
 
 Result<Hello> decode_hello(std::span<const std::byte> bytes) {
   ByteReader in(as_numbers(bytes));
-  if (auto ok = read_begin(in); !ok) return tl::unexpected(ok.error());
+  const auto version = read_begin(in);
+  if (!version) return tl::unexpected(version.error());
   Hello hello;
+  hello.ids = *version == kNumericVersion ? Ids::kNumeric : Ids::kName;
   for (auto* text : {&hello.cluster, &hello.from, &hello.to, &hello.service, &hello.mirror})
     *text = in.text(kMostName);
   hello.epoch = in.number();
@@ -92,7 +95,7 @@ Result<Hello> decode_hello(std::span<const std::byte> bytes) {
 
 Result<Answer> decode_answer(std::span<const std::byte> bytes) {
   ByteReader in(as_numbers(bytes));
-  if (auto ok = read_begin(in); !ok) return tl::unexpected(ok.error());
+  if (const auto version = read_begin(in); !version) return tl::unexpected(version.error());
   Answer answer;
   answer.verdict =
       static_cast<Answer::Verdict>(in.limited(in.u8(), static_cast<uint8_t>(Answer::Verdict::kFailed)));

@@ -16,13 +16,17 @@
 
 namespace clusterd::mirror {
 
-inline constexpr uint64_t kLiveVersion = 1;  // grows with every change that the other end must know of
+// Grows with every change that the other end must know of. What needs no more than an older one is still said
+// in that: a node of an older version understands it, and refuses the rest in words.
+inline constexpr uint64_t kLiveVersion = 2;
+inline constexpr uint64_t kNumericVersion = 1;  // knows no owners by name
 
 struct Hello {
   std::string cluster, from, to;  // names
   std::string service, mirror;
   uint64_t epoch = 0;
   uint64_t what = 0;  // hash_of(mirror)
+  Ids ids = Ids::kNumeric;
   bool operator==(const Hello&) const = default;
 };
 

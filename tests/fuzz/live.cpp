@@ -25,6 +25,13 @@ void judge(const SourceFrame& frame, size_t bytes) {
     require(!make->path.empty() && make->path.front() == '/', "an absolute path");
   if (const auto* gone = std::get_if<Remove>(&frame))
     require(!gone->path.empty() && gone->path.front() == '/', "an absolute path");
+  if (const auto* names = std::get_if<Names>(&frame)) {
+    for (const auto* ids : {&names->table.users, &names->table.groups}) {
+      require(ids->size() <= kMaxNames && ids->size() <= bytes, "as many names as fit");
+      for (const NamedId& id : *ids)
+        require(is_id_name(id.name) && id.number != kNobodys, "a name and a number");
+    }
+  }
   if (const auto* want = std::get_if<WantHash>(&frame))
     require(want->length <= kMaxHashed, "no endless hash");
 }

@@ -69,6 +69,7 @@ MirrorTwo::MirrorTwo(TwoSetup setup) : setup_(std::move(setup)) {
   mirror.remove = setup_.remove;
   mirror.scrub_rate = setup_.scrub_rate;
   mirror.guard = setup_.guard;
+  mirror.ids = setup_.ids;
   ServiceConfig service;
   service.name = "web";
   service.mirrors = {mirror};
@@ -100,6 +101,7 @@ MirrorPaths MirrorTwo::paths(const std::string& side) const {
   MirrorPaths paths;
   paths.state_dir = setup_.state + "/" + side;
   paths.run_dir = paths.state_dir;
+  if (!setup_.ids_dir.empty()) paths.ids_dir = setup_.ids_dir + "/" + side;
   paths.node = side == "source" ? "serv1" : "serv2";
   return paths;
 }

@@ -27,6 +27,9 @@ struct TwoSetup {
   bool remove = true;
   uint64_t epoch = 1;
   uint64_t scrub_rate = uint64_t{1} << 30;
+  Ids ids = Ids::kNumeric;
+  std::string
+      ids_dir{};  // IDS_DIR/source and IDS_DIR/target hold the nodes' passwd and group; "": the machine's
   bool guard = false;  // the target's folder is read-only for everybody but the mirror
 };
 

@@ -32,8 +32,9 @@ struct MirrorPaths {
   std::string config_dir = "/etc/cluster.d";
   std::string state_dir = "/var/lib/clusterd";
   std::string run_dir = "/run/clusterd";
-  std::string node;     // this node's name
-  std::string program;  // clusterd-mirror, with its path
+  std::string node;              // this node's name
+  std::string program;           // clusterd-mirror, with its path
+  std::string ids_dir = "/etc";  // holds passwd and group
 };
 
 class MirrorProcess : public MirrorPeer {

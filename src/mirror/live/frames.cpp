@@ -23,6 +23,7 @@ class Put {
   void path(const std::string& v) { out_.text(v); }
   void path_or_none(const std::string& v) { out_.text(v); }
   void name(const std::string& v) { out_.text(v); }
+  void id_name(const std::string& v) { out_.text(v); }
   void text(const std::string& v, size_t /*most*/) { out_.text(v); }
   void content(const std::span<const uint8_t>& v) {
     out_.number(v.size());
@@ -77,6 +78,10 @@ class Get {
     const bool part = v.size() <= kMaxName && v.find('/') == std::string::npos && is_clean_path("/" + v);
     in_.fail_if(!part && !is_clean_path(v));
   }
+  void id_name(std::string& v) {
+    v = in_.text(kMaxIdName);
+    in_.fail_if(!is_id_name(v));
+  }
   void text(std::string& v, size_t most) { v = in_.text(most); }
   void content(std::span<const uint8_t>& v) {
     v = in_.bytes(static_cast<size_t>(in_.limited(in_.number(), kMaxContent)));
@@ -121,6 +126,13 @@ void fields_of_traits(A& a, T& t) {
   a.list(t.xattrs, kMaxXattrs, [&](auto& x) {
     a.text(x.first, 255);
     a.text(x.second, 64 * 1024);
+  });
+}
+template <class A, class L>
+void fields_of_ids(A& a, L& ids) {
+  a.list(ids, kMaxNames, [&](auto& id) {
+    a.number(id.number, kNobodys - 1);
+    a.id_name(id.name);
   });
 }
 template <class A, class F>
@@ -186,6 +198,11 @@ void fields(A& a, F& f) {
     a.path(f.path);
     a.number(f.offset, kMaxFileSize);
     a.number(f.length, kMaxHashed);
+  } else if constexpr (std::is_same_v<T, Names>) {
+    a.flag(f.first);
+    a.flag(f.last);
+    fields_of_ids(a, f.table.users);
+    fields_of_ids(a, f.table.groups);
   } else if constexpr (std::is_same_v<T, PartHash>) {
     a.path(f.path);
     a.number(f.offset, kMaxFileSize);

@@ -6,11 +6,16 @@
 //
 //   source -> target                               target -> source
 //   Hello                                          Welcome
+//   Names…                                         (none; only where ids = "name")
 //   CompareBegin, Digest…, CompareEnd, Credit      Listing…, Compared…, CompareDone
 //   operations, each with a number that grows      Failed…, Acked
 //   WantSignature                                  Signature…
 //   WantHash                                       PartHash
 //   Finish                                         Finished
+//
+// Names are told before anything else that has an owner in it, and again before the next operation whenever
+// the source's table has changed; the parts of one table come one after another, and the whole takes the
+// place of the one before.
 //
 // An operation makes a name at the target what it is at the source. They are performed in order. Acked names
 // the last one that is durable, and all before it, but for those that a Failed has named.
@@ -27,6 +32,7 @@
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "mirror/live/entry.hpp"
+#include "mirror/live/owners.hpp"
 
 namespace clusterd::mirror::live {
 
@@ -37,6 +43,7 @@ inline constexpr size_t kMaxTraits = 400 * 1024;   // bytes of one entry's trait
 inline constexpr size_t kMaxXattrs = 4096;         // of one entry
 inline constexpr size_t kMaxListing = 4096;        // entries in one Listing
 inline constexpr size_t kMaxBlocks = 32 * 1024;    // in one Signature frame
+inline constexpr size_t kMaxNames = 1000;          // users in one Names, and as many groups
 inline constexpr uint64_t kMaxFileSize = uint64_t{1} << 62;
 inline constexpr uint64_t kMaxHashed = uint64_t{4} << 20;  // bytes of one WantHash
 inline constexpr size_t kMaxHashesWanted = 64;             // that are not answered yet
@@ -130,6 +137,12 @@ struct WantHash {
   uint64_t offset = 0;
   uint64_t length = 0;
 };
+// A part of the source's table of users and groups.
+struct Names {
+  bool first = true;
+  bool last = true;
+  IdTable table;
+};
 struct Finish {};  // the compare is done, all of it is durable: close the backup set, record
 
 struct Welcome {
@@ -194,7 +207,7 @@ struct Finished {
 
 using SourceFrame =
     std::variant<Hello, CompareBegin, Digest, CompareEnd, Credit, Make, WholeFile, FileBegin, FileData,
-                 FileCopy, FileEnd, Check, Rename, Link, Remove, WantSignature, Finish, WantHash>;
+                 FileCopy, FileEnd, Check, Rename, Link, Remove, WantSignature, Finish, WantHash, Names>;
 using TargetFrame =
     std::variant<Welcome, Listing, Compared, CompareDone, Acked, Failed, Signature, Finished, PartHash>;
 

@@ -137,6 +137,8 @@ TEST(Fingerprint, SeesEveryChangeOfASharedSetting) {
       {"services/web.toml", "exclude", "compress = true\nexclude"},
       {"services/web.toml", "exclude", "bandwidth = \"1MiB/s\"\nexclude"},
       {"services/web.toml", "exclude", "to = \"a@b:/c/\"\nexclude"},
+      {"services/web.toml", "exclude", "mode = \"live\"\nexclude"},
+      {"services/web.toml", "exclude", "mode = \"live\"\nids = \"name\"\nexclude"},
   };
   Files original;
   std::set<uint64_t> hashes{loaded(original).hash};

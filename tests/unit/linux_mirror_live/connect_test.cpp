@@ -92,6 +92,17 @@ TEST_F(ConnectTest, OtherPathsAreRefused) {
             "serv2 refuses: mirror data of web has other paths or excludes on this node");
 }
 
+TEST_F(ConnectTest, OwnersByNameOnOneNodeAloneAreRefused) {
+  ends.serve();
+  auto one = connector();
+  ASSERT_TRUE(ends.connect(*one));
+  ends.source.services.front().mirrors.front().ids = Ids::kName;
+  auto channel = connector()->connect();
+  ASSERT_FALSE(channel);
+  EXPECT_EQ(channel.error().message,
+            "serv2 refuses: mirror data of web carries owners by name there, and by number on this node");
+}
+
 TEST_F(ConnectTest, AnotherSecretDoesNotGetIn) {
   ends.serve();
   auto one = connector();

@@ -60,6 +60,32 @@ class LivePair : public testing::Test {
     fs::rename(root_ + "/x", root_ + "/t");
     start(epoch);
   }
+  // The same, with owners by name: each node has its own table (`ids`).
+  void start_by_name(uint64_t epoch = 1) {
+    two_.reset();
+    two_ = std::make_unique<MirrorTwo>(TwoSetup{.source = root_ + "/s",
+                                                .target = root_ + "/t",
+                                                .state = root_ + "/state",
+                                                .exclude = {},
+                                                .epoch = epoch,
+                                                .ids = Ids::kName,
+                                                .ids_dir = root_ + "/ids"});
+  }
+  // Replaced, as useradd does.
+  void ids(const std::string& side, const std::string& passwd, const std::string& group = "") const {
+    write("ids/" + side + "/new", "root:x:0:0::/:\n" + passwd);
+    fs::rename(at("ids/" + side + "/new"), at("ids/" + side + "/passwd"));
+    write("ids/" + side + "/new", "root:x:0:\n" + group);
+    fs::rename(at("ids/" + side + "/new"), at("ids/" + side + "/group"));
+  }
+  [[nodiscard]] std::string owner(const std::string& path) const {
+    struct stat st {};
+    if (::lstat(at(path).c_str(), &st) != 0) return "absent";
+    return std::to_string(st.st_uid) + ":" + std::to_string(st.st_gid);
+  }
+  void give(const std::string& path, uid_t uid, gid_t gid) const {
+    EXPECT_EQ(::lchown(at(path).c_str(), uid, gid), 0);
+  }
   MirrorReport order(Kind kind, bool confirmed = false) { return two_->order(kind, confirmed); }
   void expect_done(Kind kind) {
     const MirrorReport r = order(kind);
@@ -624,17 +650,170 @@ TEST_F(LivePair, AnEmptiedRootHaltsTheMirror) {
   EXPECT_FALSE(fs::exists(at("t/a")));
 }
 
+class ByName : public LivePair {
+ protected:
+  void SetUp() override {
+    LivePair::SetUp();
+    if (IsSkipped()) return;
+    ids("source", "web42:x:1001:1001::/:\nbob:x:1002:1002::/:\n", "web42:x:1001:\nbob:x:1002:\n");
+    ids("target", "bob:x:1001:1001::/:\nweb42:x:2005:2005::/:\n", "bob:x:1001:\nweb42:x:2005:\n");
+  }
+};
+
+TEST_F(ByName, OwnersArriveByNameAndAreFollowed) {
+  write("s/d/small", "one");
+  write("s/d/large", std::string(700'000, 'y'));
+  fs::create_symlink("small", at("s/d/link"));
+  for (const char* path : {"s/d", "s/d/small", "s/d/large", "s/d/link"}) give(path, 1001, 1001);
+  write("s/of-bob", "bob's");
+  give("s/of-bob", 1002, 1001);
+  write("s/nameless", "nobody's");
+  give("s/nameless", 70'000, 0);
+  start_by_name();
+  expect_done(Kind::kRun);
+  for (const char* path : {"t/d", "t/d/small", "t/d/large", "t/d/link"}) EXPECT_EQ(owner(path), "2005:2005");
+  EXPECT_EQ(owner("t/of-bob"), "1001:2005");
+  EXPECT_EQ(owner("t/nameless"), "70000:0");
+  give("s/d/small", 1002, 1002);
+  write("s/new", "new");
+  give("s/new", 1001, 0);
+  write("s/d/large", std::string(700'000, 'y') + "z");
+  expect_done(Kind::kFlush);
+  EXPECT_EQ(owner("t/d/small"), "1001:1001");
+  EXPECT_EQ(owner("t/new"), "2005:0");
+  EXPECT_EQ(owner("t/d/large"), "2005:2005");
+  EXPECT_EQ(read("t/d/large"), read("s/d/large"));
+}
+
+TEST_F(ByName, WhatIsTheSameByNameIsNotSentAgain) {
+  for (int i = 0; i < 500; ++i) {
+    const std::string path = "s/d" + std::to_string(i % 5) + "/f" + std::to_string(i);
+    write(path, "text");
+    give(path, i % 2 == 0 ? 1001 : 1002, 1001);
+  }
+  give("s/d1", 1001, 1001);
+  start_by_name();
+  expect_done(Kind::kRun);
+  start_by_name();  // both ends anew
+  const MirrorReport r = order(Kind::kRun);
+  EXPECT_EQ(r.outcome, Outcome::kDone) << r.detail;
+  EXPECT_EQ(r.files, 0U);
+  EXPECT_EQ(r.bytes, 0U);
+  EXPECT_LT(two_->wire_bytes(), 4000U) << "digests alone: nothing is listed";
+  // The way back: the other node's numbers are the source's now, and nothing has changed there either.
+  two_.reset();
+  fs::rename(at("ids/source"), at("ids/x"));
+  fs::rename(at("ids/target"), at("ids/source"));
+  fs::rename(at("ids/x"), at("ids/target"));
+  start_back(2);
+  start_by_name(2);
+  const MirrorReport back = order(Kind::kResync, true);  // the roots are mounted otherwise in this test
+  EXPECT_EQ(back.outcome, Outcome::kDone) << back.detail;
+  EXPECT_EQ(back.files, 0U);
+  EXPECT_EQ(back.lost, 0U);
+  EXPECT_EQ(owner("s/d0/f0"), "2005:2005");
+  EXPECT_EQ(owner("t/d0/f0"), "1001:1001");
+}
+
+TEST_F(ByName, TheSameNumberWithAnotherNameDiffers) {
+  write("s/f", "text");
+  write("t/f", "text");
+  give("s/f", 1001, 0);  // web42
+  give("t/f", 1001, 0);  // bob
+  fs::last_write_time(at("t/f"), fs::last_write_time(at("s/f")));
+  start_by_name();
+  expect_done(Kind::kRun);
+  EXPECT_EQ(owner("t/f"), "2005:0");
+}
+
+TEST_F(ByName, AnUnknownUserIsRefusedInWordsUntilHeExists) {
+  ids("source", "web42:x:1001:1001::/:\nalice:x:1003:1003::/:\n");
+  ids("target", "eve:x:1003:1003::/:\n");
+  write("s/plain", "root's");
+  write("s/of-alice", "hers");
+  write("s/large", std::string(700'000, 'y'));
+  fs::create_directories(at("s/d"));
+  for (const char* path : {"s/of-alice", "s/large", "s/d"}) give(path, 1003, 0);
+  start_by_name();
+  const MirrorReport r = order(Kind::kRun);
+  EXPECT_EQ(r.outcome, Outcome::kFailed);
+  EXPECT_NE(r.detail.find("user alice does not exist on serv2: create it there, or write ids = \"numeric\""),
+            std::string::npos)
+      << r.detail;
+  EXPECT_EQ(r.detail.substr(0, 20), "3 files wait at serv") << r.detail;
+  EXPECT_EQ(owner("t/plain"), "0:0");
+  for (const char* path : {"t/of-alice", "t/large", "t/d"}) EXPECT_EQ(owner(path), "absent") << path;
+  ids("target", "eve:x:1003:1003::/:\nalice:x:3000:3000::/:\n");
+  // They are tried again by themselves; a flush does not wait for what is in trouble.
+  MirrorReport flushed = order(Kind::kFlush);
+  for (int i = 0; i < 80 && flushed.outcome != Outcome::kDone; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    flushed = order(Kind::kFlush);
+  }
+  EXPECT_EQ(flushed.outcome, Outcome::kDone) << flushed.detail;
+  for (const char* path : {"t/of-alice", "t/large", "t/d"}) EXPECT_EQ(owner(path), "3000:0") << path;
+}
+
+// What is refused is not taken away either, and is in the backup set once it is.
+TEST_F(ByName, AResyncIsNotThroughBeforeEveryOwnerIsKnown) {
+  ids("source", "alice:x:1003:1003::/:\n");
+  write("s/f", "the active node's");
+  write("t/f", "the returned node's");
+  give("s/f", 1003, 0);
+  start_by_name();
+  const MirrorReport r = order(Kind::kResync);
+  EXPECT_EQ(r.outcome, Outcome::kFailed);
+  EXPECT_NE(r.detail.find("user alice does not exist on serv2"), std::string::npos) << r.detail;
+  EXPECT_EQ(read("t/f"), "the returned node's");
+  ids("target", "alice:x:3000:3000::/:\n");
+  expect_done(Kind::kResync);
+  EXPECT_EQ(read("t/f"), "the active node's");
+  EXPECT_EQ(owner("t/f"), "3000:0");
+  size_t kept = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(at("state/target/backups")))
+    if (entry.path().filename() == "f")
+      kept += read(fs::relative(entry.path(), root_)) == "the returned node's";
+  EXPECT_EQ(kept, 1U);
+}
+
+TEST_F(ByName, AUserWhoIsCreatedAtTheSourceIsToldBeforeHisFirstFile) {
+  write("s/f", "text");
+  start_by_name();
+  expect_done(Kind::kRun);
+  ids("target", "carol:x:5000:5000::/:\n");
+  ids("source", "carol:x:4000:4000::/:\n");
+  write("s/of-carol", "hers");
+  give("s/of-carol", 4000, 0);
+  expect_done(Kind::kFlush);
+  EXPECT_EQ(owner("t/of-carol"), "5000:0");
+}
+
+TEST_F(ByName, ALargeTableGoesOverInParts) {
+  std::string passwd;
+  for (int i = 0; i < 2'500; ++i)
+    passwd += "user" + std::to_string(i) + ":x:" + std::to_string(10'000 + i) + ":0::/:\n";
+  ids("source", passwd);
+  ids("target", "user2499:x:77:0::/:\n");
+  write("s/f", "text");
+  give("s/f", 12'499, 0);
+  start_by_name();
+  expect_done(Kind::kRun);
+  EXPECT_EQ(owner("t/f"), "77:0");
+}
+
 // A source that means ill: nothing outside of the roots changes, whatever it says.
 class HostileSource : public LivePair {
  protected:
   // Sends the frames to a target of its own; returns its frames.
   std::vector<ml::TargetFrame> tell(
-      const std::vector<ml::SourceFrame>& frames, const std::function<void()>& afterwards = [] {}) {
+      const std::vector<ml::SourceFrame>& frames, const std::function<void()>& afterwards = [] {},
+      Ids ids = Ids::kNumeric) {
     auto pair = channel_pair();
     EXPECT_TRUE(pair.has_value());
     MirrorConfig mirror;
     mirror.name = "data";
     mirror.paths = {at("t") + "/"};
+    mirror.ids = ids;
     ServiceConfig service;
     service.name = "web";
     MirrorPaths paths;
@@ -737,6 +916,34 @@ TEST_F(HostileSource, PartsThatDoNotFitAreNoFile) {
             ml::FileEnd{2, true}, ml::FileCopy{0, 0, 1}, ml::FileEnd{3, true}});
   EXPECT_EQ(failures(answers), 2U);
   EXPECT_EQ(read("t/f"), "old");
+}
+
+TEST_F(HostileSource, OwnersBeforeTheirNamesAreRefused) {
+  const auto by_name = [&](const std::vector<ml::SourceFrame>& frames) {
+    return tell(
+        frames, [] {}, Ids::kName);
+  };
+  ml::Status big = plain(), folder = plain();
+  big.size = 5;
+  folder.type = 'd';
+  EXPECT_EQ(failures(by_name(
+                {ml::WholeFile{1, at("t/f"), plain(), {}, {}}, ml::Make{2, at("t/d"), folder, {}},
+                 ml::FileBegin{at("t/g"), big, {}, ml::FileBegin::Base::kNone, 0}, ml::FileEnd{3, true}})),
+            3U);
+  EXPECT_TRUE(fs::is_empty(at("t")));
+  // A table without its end is none; without its beginning, or with more than a node may have, it is
+  // nonsense.
+  EXPECT_EQ(failures(by_name({ml::Names{true, false, {}}, ml::WholeFile{1, at("t/f"), plain(), {}, {}}})),
+            1U);
+  EXPECT_EQ(failures(by_name({ml::Names{false, true, {}}, ml::WholeFile{1, at("t/f"), plain(), {}, {}}})), 0U)
+      << "it has ended before";
+  std::vector<ml::SourceFrame> endless;
+  for (size_t i = 0; i <= ml::kMaxIds / ml::kMaxNames + 1; ++i)
+    endless.push_back(ml::Names{i == 0, false, {std::vector<ml::NamedId>(ml::kMaxNames, {1, "x"}), {}}});
+  endless.push_back(ml::WholeFile{1, at("t/f"), plain(), {}, {}});
+  EXPECT_EQ(failures(by_name(endless)), 0U) << "it has ended before";
+  tell({ml::Names{}, ml::WholeFile{1, at("t/f"), plain(), {}, {}}});  // nobody has asked for them
+  EXPECT_TRUE(fs::is_empty(at("t")));
 }
 
 TEST_F(HostileSource, NonsenseEndsTheTarget) {

@@ -33,6 +33,14 @@ auto said(const Remove& f) { return std::tuple(f.number, f.path); }
 auto said(const WantSignature& f) { return f.path; }
 auto said(const WantHash& f) { return std::tuple(f.path, f.offset, f.length); }
 auto said(const Finish& /*f*/) { return 0; }
+auto said(const Names& f) {
+  std::vector<std::pair<uint32_t, std::string>> ids;
+  for (const auto* list : {&f.table.users, &f.table.groups}) {
+    for (const NamedId& id : *list) ids.emplace_back(id.number, id.name);
+    ids.emplace_back(0, "");
+  }
+  return std::tuple(f.first, f.last, ids);
+}
 auto said(const Welcome& f) { return std::tuple(f.answer, f.why, f.goes_on); }
 auto said(const Listed& f) { return std::tuple(f.name, f.status, f.changed, f.traits, f.leader); }
 auto said(const Listing& f) {
@@ -120,6 +128,8 @@ std::vector<SourceFrame> source_frames() {
           Remove{9, "/srv/e"},
           WantSignature{"/srv/f"},
           WantHash{"/srv/g", 4096, kMaxHashed},
+          Names{true, false, {{{0, "root"}, {kNobodys - 1, "w\xc3\xbc"}}, {{33, "www-data"}}}},
+          Names{},
           Finish{}};
 }
 
@@ -244,6 +254,26 @@ TEST(LiveFrames, StatusesStayWithinTheirBounds) {
   EXPECT_FALSE(reads([](Status& s) { s.size = kMaxFileSize + 1; }));
   EXPECT_FALSE(reads([](Status& s) { s.flags = 4; }));
   EXPECT_TRUE(reads([](Status& s) { s.mtime_ns = INT64_MIN; }));
+}
+
+TEST(LiveFrames, NamesAreNamesAndNotTooMany) {
+  const auto reads = [](const std::string& name, uint32_t number = 7) {
+    return source_reads(Names{true, true, {{{number, name}}, {}}}) &&
+           source_reads(Names{true, true, {{}, {{number, name}}}});
+  };
+  EXPECT_TRUE(reads("web42"));
+  EXPECT_TRUE(reads(std::string(kMaxIdName, 'x')));
+  EXPECT_TRUE(reads("$_.-@\\\xff"));
+  for (const std::string& name : {std::string(), std::string(kMaxIdName + 1, 'x'), std::string("a:b"),
+                                  std::string("a\nb"), std::string("a b"), std::string("../a"),
+                                  std::string("a,b"), std::string("a\0b", 3), std::string("a\x7f")})
+    EXPECT_FALSE(reads(name)) << name;
+  EXPECT_TRUE(reads("x", kNobodys - 1));
+  EXPECT_FALSE(reads("x", kNobodys));
+  const std::vector<NamedId> most(kMaxNames, {1, "x"}), more(kMaxNames + 1, {1, "x"});
+  EXPECT_TRUE(source_reads(Names{true, true, {most, most}}));
+  EXPECT_FALSE(source_reads(Names{true, true, {more, {}}}));
+  EXPECT_FALSE(source_reads(Names{true, true, {{}, more}}));
 }
 
 TEST(LiveFrames, TraitsStayWithinTheirBounds) {

@@ -43,6 +43,19 @@ TEST(LiveHelloTest, AnotherVersionIsRefusedInWords) {
   EXPECT_NE(hello.error().message.find("same version"), std::string::npos);
 }
 
+// A node that knows no owners by name reads the version, and says so; it must not take names for numbers.
+TEST(LiveHelloTest, OwnersByNameNeedANewerVersion) {
+  EXPECT_EQ(encode(example())[4], std::byte{kNumericVersion});
+  Hello hello = example();
+  hello.ids = Ids::kName;
+  const auto bytes = encode(hello);
+  EXPECT_EQ(bytes[4], std::byte{kLiveVersion});
+  const auto back = decode_hello(bytes);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(*back, hello);
+  EXPECT_EQ(encode(Answer{})[4], std::byte{kNumericVersion}) << "an older source understands it";
+}
+
 TEST(LiveHelloTest, ALongReasonIsCut) {
   const auto answer = decode_answer(encode(Answer{Answer::Verdict::kBusy, std::string(100'000, 'x')}));
   ASSERT_TRUE(answer);

@@ -50,6 +50,11 @@ std::string mismatch(const Config& config, const Hello& hello) {
     return fmt::format("mirror {} of {} has other paths or excludes on this node", hello.mirror,
                        hello.service);
   }
+  if (place->mirror->ids != hello.ids) {
+    const bool names = hello.ids == Ids::kName;
+    return fmt::format("mirror {} of {} carries owners by {} there, and by {} on this node", hello.mirror,
+                       hello.service, names ? "name" : "number", names ? "number" : "name");
+  }
   return "";
 }
 

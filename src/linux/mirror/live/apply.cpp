@@ -344,6 +344,7 @@ Outcome<void> Applier::remove_at(int folder, const std::string& name, const std:
 }
 
 Outcome<void> Applier::perform(Operation& operation) {
+  if (operation.refused) return tl::unexpected(*operation.refused);
   return std::visit(
       [&](auto& what) -> Outcome<void> {
         using T = std::remove_reference_t<decltype(what)>;
@@ -437,7 +438,8 @@ Outcome<void> Applier::sync_contents() {
 Outcome<void> Applier::keep_victims() {
   for (const Operation& operation : batch_) {
     const std::string* path = nullptr;
-    if (const auto* x = std::get_if<Staged>(&operation.what)) path = &x->path;
+    if (operation.refused) continue;  // it takes nothing away
+    if (const auto* x = std::get_if<Staged>(&operation.what)) path = x->failed ? nullptr : &x->path;
     if (const auto* x = std::get_if<ml::Make>(&operation.what))
       path = x->status.type == 'd' ? nullptr : &x->path;
     if (const auto* x = std::get_if<ml::Rename>(&operation.what)) path = &x->to;

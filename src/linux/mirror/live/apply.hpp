@@ -21,6 +21,7 @@
 #include "linux/mirror/live/holder.hpp"
 #include "linux/mirror/live/inode.hpp"
 #include "linux/mirror/live/keeper.hpp"
+#include "linux/mirror/live/owners.hpp"
 #include "mirror/live/frames.hpp"
 
 namespace clusterd::live {
@@ -31,10 +32,13 @@ class Applier {
           uint64_t seed)
       : anchors_(anchors), exclude_(exclude), store_(store), seed_(seed) {}
 
+  // Owners are told by name, and become this node's; nullptr: by number.
+  void own_by(std::unique_ptr<OwnersHere> owners) { owners_ = std::move(owners); }
+
   // Keeps what it overwrites or deletes there; nullptr: no more.
   void keep_in(std::unique_ptr<Keeper> keeper) { keeper_ = std::move(keeper); }
 
-  // Takes an operation, or a part of a large file. false: no operation.
+  // Takes an operation, a part of a large file, or what has to be known before. false: none of these.
   bool stage(const mirror::live::SourceFrame& frame);
   [[nodiscard]] bool full() const { return batch_.size() >= kMaxBatch || staged_bytes_ >= kMaxStaged; }
   [[nodiscard]] bool empty() const { return batch_.empty(); }
@@ -73,6 +77,7 @@ class Applier {
     std::variant<Nothing, Staged, mirror::live::Make, mirror::live::Check, mirror::live::Rename,
                  mirror::live::Link, mirror::live::Remove>
         what;
+    std::optional<Failure> refused;  // nobody here is its owner
   };
   struct Large {  // a file between FileBegin and FileEnd
     Staged file;
@@ -98,6 +103,9 @@ class Applier {
 
   // stage.cpp
   void begin(const mirror::live::FileBegin& frame);
+  std::optional<Failure> own(const std::string& path, Status& status, Traits& traits);
+  template <class Frame>
+  void add_owned(Frame operation);
   void follow_held(const mirror::live::SourceFrame& frame);
   void open_base(const mirror::live::FileBegin& frame, Large& large);
   void write(uint64_t offset, std::span<const uint8_t> content);
@@ -139,6 +147,7 @@ class Applier {
   AgreementStore& store_;
   const uint64_t seed_;
   std::unique_ptr<Keeper> keeper_;
+  std::unique_ptr<OwnersHere> owners_;
   std::vector<Operation> batch_;
   uint64_t staged_bytes_ = 0;
   std::optional<Large> large_;

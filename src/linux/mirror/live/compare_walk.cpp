@@ -94,7 +94,9 @@ class Comparing {
     } else {
       const std::string_view name =
           step.folder.empty() ? step.path : step.path.substr(step.folder.size() + 1);
-      digest.add(name, step.status, leader);
+      Status told = step.status;
+      if (visitor_.as_told) visitor_.as_told(told);
+      digest.add(name, told, leader);
     }
     visitor_.entry(step.path, step.folder, step.status, known, changed);
     if (step.status.type == 'd') levels_.emplace_back(seed_);

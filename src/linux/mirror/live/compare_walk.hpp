@@ -35,6 +35,8 @@ struct CompareVisitor {
   std::function<void(std::string_view path, std::string_view folder, const Status& status,
                      const mirror::Entry* agreed, bool changed)>
       entry;
+  // What goes into the digests, in the other side's numbers; none: as it is.
+  std::function<void(Status& status)> as_told;
   std::function<void(const mirror::Entry& agreed)> vanished;  // agreed on, and not here any more
   // Directories as they are finished; "" at the end.
   std::function<Result<void>(std::string_view path, const mirror::live::Hash& digest)> folder;

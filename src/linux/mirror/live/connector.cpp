@@ -191,8 +191,8 @@ class Connector::Impl : public std::enable_shared_from_this<Connector::Impl> {
       if (stopped_) channel->close();
     }
     const mirror::Hello hello{
-        config_.cluster, config_.node(config_.self).name, peer_, service_.name, mirror_.name,
-        epoch_.value,    mirror::hash_of(mirror_)};
+        config_.cluster, config_.node(config_.self).name, peer_,      service_.name, mirror_.name,
+        epoch_.value,    mirror::hash_of(mirror_),        mirror_.ids};
     const auto broke = [&](const std::string& why) {
       return fail(Code::kRetry, fmt::format("{}: {}", peer_, why));
     };

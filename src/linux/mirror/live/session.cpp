@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "linux/mirror/live/owners.hpp"
 #include "linux/mirror/live/record.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/halt.hpp"
@@ -19,6 +20,14 @@ namespace {
 constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
 
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// Owners by name: the target has to know whom the numbers mean before it meets them.
+Outbox<ml::SourceFrame>::Before names_first(const SessionPlace& place) {
+  if (place.mirror.ids == Ids::kNumeric) return {};
+  return [names = std::make_shared<NamesToTell>(place.setup.paths.ids_dir)](const ml::SourceFrame& next) {
+    return names->before(next);
+  };
+}
 
 }  // namespace
 
@@ -35,7 +44,7 @@ Instant now_instant() {
 Session::Session(const SessionPlace& place, std::unique_ptr<Channel> channel)
     : place_(place),
       channel_(std::move(channel)),
-      out_(*channel_),
+      out_(*channel_, names_first(place)),
       seed_(random_number()),
       sender_(place.anchors, place.store, place.links, out_, seed_,
               {[this](const Sender::Again& a) { again(a); }, [this] { return between(); },

@@ -80,12 +80,13 @@ void Applier::follow_held(const ml::SourceFrame& frame) {
 bool Applier::stage(const ml::SourceFrame& frame) {
   if (held_) follow_held(frame);
   const auto add = [&](const auto& operation) {
-    batch_.push_back({operation.number, operation});
+    batch_.push_back({operation.number, operation, std::nullopt});
     return true;
   };
   if (const auto* file = std::get_if<ml::WholeFile>(&frame)) {
     Staged staged{file->path, file->status, file->traits, Fd(), std::nullopt};
-    auto made = nameless(file->path);
+    const auto refused = own(staged.path, staged.status, staged.traits);
+    auto made = refused ? tl::unexpected(*refused) : nameless(file->path);
     Outcome<void> done = made ? Outcome<void>() : tl::unexpected(made.error());
     if (made) {
       staged.file = std::move(*made);
@@ -94,19 +95,35 @@ bool Applier::stage(const ml::SourceFrame& frame) {
     if (done) done = give_attributes(staged.file.get(), staged.status, staged.traits);
     if (!done) staged.failed = done.error();
     staged_bytes_ += file->content.size();
-    batch_.push_back({file->number, std::move(staged)});
+    batch_.push_back({file->number, std::move(staged), std::nullopt});
     return true;
   }
   if (const auto* part = std::get_if<ml::FileBegin>(&frame)) return begin(*part), true;
   if (const auto* part = std::get_if<ml::FileData>(&frame)) return write(part->offset, part->content), true;
   if (const auto* part = std::get_if<ml::FileCopy>(&frame)) return copy(*part), true;
   if (const auto* part = std::get_if<ml::FileEnd>(&frame)) return end(*part), true;
-  if (const auto* x = std::get_if<ml::Make>(&frame)) return add(*x);
-  if (const auto* x = std::get_if<ml::Check>(&frame)) return add(*x);
+  if (const auto* x = std::get_if<ml::Make>(&frame)) return add_owned(*x), true;
+  if (const auto* x = std::get_if<ml::Check>(&frame)) return add_owned(*x), true;
   if (const auto* x = std::get_if<ml::Rename>(&frame)) return add(*x);
   if (const auto* x = std::get_if<ml::Link>(&frame)) return add(*x);
   if (const auto* x = std::get_if<ml::Remove>(&frame)) return add(*x);
+  // Whether it is one at all has been looked at when it came in.
+  if (const auto* x = std::get_if<ml::Names>(&frame)) return owners_ && owners_->take(*x);
   return false;
+}
+
+// Into this node's numbers. Whom it does not know must not own anything by a number that means somebody else.
+std::optional<Failure> Applier::own(const std::string& path, Status& status, Traits& traits) {
+  if (!owners_) return std::nullopt;
+  auto done = owners_->to_ours(path, status, traits);
+  return done ? std::nullopt : std::optional(done.error());
+}
+
+template <class Frame>
+void Applier::add_owned(Frame operation) {
+  const uint64_t number = operation.number;
+  auto refused = own(operation.path, operation.status, operation.traits);
+  batch_.push_back({number, std::move(operation), std::move(refused)});
 }
 
 void Applier::begin(const ml::FileBegin& frame) {
@@ -115,6 +132,8 @@ void Applier::begin(const ml::FileBegin& frame) {
   large.file.path = frame.path;
   large.file.status = frame.status;
   large.file.traits = frame.traits;
+  large.file.failed = own(frame.path, large.file.status, large.file.traits);
+  if (large.file.failed) return;
   large.in_place = held_ && held_->path == frame.path;
   auto made = large.in_place ? Outcome<Fd>(std::move(held_->file)) : nameless(frame.path);
   if (large.in_place) held_.reset();
@@ -251,20 +270,20 @@ Outcome<void> Applier::finish(Large& large) {
 
 void Applier::end(const ml::FileEnd& frame) {
   if (!large_) {
-    batch_.push_back({frame.number, Nothing{}});
+    batch_.push_back({frame.number, Nothing{}, std::nullopt});
     return;
   }
   Large large = std::move(*large_);
   large_.reset();
   if (!frame.complete) {
     unfinished_.insert(large.file.path);
-    batch_.push_back({frame.number, Nothing{}});
+    batch_.push_back({frame.number, Nothing{}, std::nullopt});
     return;
   }
   if (!large.file.failed) {
     if (auto done = finish(large); !done) large.file.failed = done.error();
   }
-  batch_.push_back({frame.number, std::move(large.file)});
+  batch_.push_back({frame.number, std::move(large.file), std::nullopt});
 }
 
 Outcome<ml::Signature> Applier::signature(const std::string& path,

@@ -106,6 +106,7 @@ class Target {
                    setup_.service.name.c_str());
     }
     applier_ = std::make_unique<Applier>(anchors_, setup_.mirror.exclude, store_, hello_.seed);
+    if (by_name()) applier_->own_by(owners());
     if (hello_.resync) applier_->keep_in(std::make_unique<Keeper>(set_.files()));
     if (setup_.holder) applier_->go_on_with(setup_.holder->take());
     std::thread apply([this] { apply_all(); });
@@ -139,6 +140,11 @@ class Target {
   static int give_up(const Error& error) {
     std::fprintf(stderr, "clusterd-mirror: %s\n", error.message.c_str());
     return error.code == Code::kRetry ? 0 : kExitFailed;
+  }
+
+  [[nodiscard]] bool by_name() const { return setup_.mirror.ids == Ids::kName; }
+  [[nodiscard]] std::unique_ptr<live::OwnersHere> owners() const {
+    return std::make_unique<live::OwnersHere>(setup_.paths.ids_dir, setup_.from, setup_.paths.node);
   }
 
   Result<void> say(const ml::TargetFrame& frame) {
@@ -239,6 +245,9 @@ class Target {
         auto frame = ml::read_source_frame(in);
         if (!frame) return tl::unexpected(frame.error());
         if (!*frame) break;
+        if (const auto* names = std::get_if<ml::Names>(&**frame)) {
+          if (auto ok = take_names(*names); !ok) return ok;
+        }
         auto taken = compare_frame(**frame);
         if (!taken) return tl::unexpected(taken.error());
         if (*taken) continue;
@@ -248,6 +257,13 @@ class Target {
     }
   }
 
+  // For the compares. The applier takes them in its turn, with the operations that they belong to.
+  Result<void> take_names(const ml::Names& names) {
+    if (!by_name()) return fail(Code::kCorrupt, "names that nobody has asked for");
+    if (!named_) named_ = owners();
+    return named_->take(names);
+  }
+
   Result<bool> compare_frame(ml::SourceFrame& frame) {
     if (auto* begin = std::get_if<ml::CompareBegin>(&frame)) {
       std::vector<std::string> scopes = std::move(begin->scopes);
@@ -255,9 +271,16 @@ class Target {
       for (const std::string& scope : scopes) {
         if (!anchors_.covers(scope)) return fail(Code::kCorrupt, "a compare outside of the mirror");
       }
+      std::optional<ml::OwnerMap> map;
+      if (by_name()) {
+        if (!named_) return fail(Code::kCorrupt, "a compare before the names");
+        auto now = named_->now();
+        if (!now) return tl::unexpected(now.error());
+        map = std::move(*now);
+      }
       compare_.reset();
       compare_ = std::make_unique<TargetCompare>(anchors_, setup_.mirror.exclude, store_, hello_.seed, out_,
-                                                 std::move(scopes));
+                                                 std::move(scopes), std::move(map));
       return true;
     }
     if (auto* digest = std::get_if<ml::Digest>(&frame)) {
@@ -370,6 +393,7 @@ class Target {
   SetPlace set_;
   bool set_closed_ = false;
   std::unique_ptr<Applier> applier_;
+  std::unique_ptr<live::OwnersHere> named_;  // the reader's
   std::unique_ptr<TargetCompare> compare_;
   std::unique_ptr<live::TargetScrub> scrub_;
   Waiting waiting_;

@@ -16,13 +16,14 @@ constexpr size_t kListingPart = 1000;
 
 TargetCompare::TargetCompare(const Anchors& anchors, const std::vector<std::string>& exclude,
                              AgreementStore& store, uint64_t seed, Outbox<ml::TargetFrame>& out,
-                             std::vector<std::string> scopes)
+                             std::vector<std::string> scopes, std::optional<ml::OwnerMap> owners)
     : anchors_(anchors),
       exclude_(exclude),
       store_(store),
       seed_(seed),
       out_(out),
       scopes_(distinct_scopes(std::move(scopes))),
+      owners_(std::move(owners)),
       thread_([this] { run(); }) {}
 
 TargetCompare::~TargetCompare() {
@@ -76,6 +77,7 @@ Result<void> TargetCompare::walk() {
   visitor.entry = [this](std::string_view path, std::string_view folder, const Status& status,
                          const mirror::Entry* /*agreed*/,
                          bool changed) { entry(path, folder, status, changed); };
+  if (owners_) visitor.as_told = [this](Status& status) { owners_->to_theirs(status); };
   visitor.vanished = [](const mirror::Entry& /*agreed*/) {};
   visitor.folder = [this](std::string_view path, const ml::Hash& hash) { return finished(path, hash); };
   return walk_for_compare(anchors_, scopes_, exclude_, store_, seed_, visitor);
@@ -86,6 +88,7 @@ void TargetCompare::entry(std::string_view path, std::string_view folder, const 
   ml::Listed listed;
   listed.name = folder.empty() ? path : path.substr(folder.size() + 1);
   listed.status = status;
+  if (owners_) owners_->to_theirs(listed.status);
   listed.changed = changed;
   listed.leader = leaders_.leader(status, path);
   levels_.back().entries.push_back(std::move(listed));

@@ -1,6 +1,8 @@
 // The target's half of a compare: walks its own tree, holds it against the source's digests as they come in,
 // and lists the directories that differ.
 //
+// `owners`: owners are told by name; everything it says is in the source's numbers then.
+//
 // Threading: `digest`, `end`, `credit` and `stop` from the reader's thread; the walk has a thread of its own.
 #pragma once
 
@@ -20,7 +22,8 @@ namespace clusterd::live {
 class TargetCompare {
  public:
   TargetCompare(const Anchors& anchors, const std::vector<std::string>& exclude, AgreementStore& store,
-                uint64_t seed, Outbox<mirror::live::TargetFrame>& out, std::vector<std::string> scopes);
+                uint64_t seed, Outbox<mirror::live::TargetFrame>& out, std::vector<std::string> scopes,
+                std::optional<mirror::live::OwnerMap> owners);
   ~TargetCompare();
   TargetCompare(const TargetCompare&) = delete;
   TargetCompare& operator=(const TargetCompare&) = delete;
@@ -50,6 +53,7 @@ class TargetCompare {
   const uint64_t seed_;
   Outbox<mirror::live::TargetFrame>& out_;
   const std::vector<std::string> scopes_;
+  const std::optional<mirror::live::OwnerMap> owners_;
   LinkLeaders leaders_;
   std::vector<Level> levels_;
   std::optional<mirror::live::Digest> ahead_;
