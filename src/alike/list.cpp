@@ -85,6 +85,8 @@ std::string absent(What what, const std::string& name, const std::string& node) 
       return fmt::format("{} does not exist on {}", name, node);
     case What::kDropIn:
     case What::kFile:
+    case What::kUser:
+    case What::kGroup:
       break;
   }
   return fmt::format("{} is not on {}", name, node);
@@ -111,6 +113,10 @@ const char* name(What what) {
       return "agent";
     case What::kFile:
       return "file";
+    case What::kUser:
+      return "user";
+    case What::kGroup:
+      return "group";
   }
   return "";
 }
@@ -132,6 +138,8 @@ bool is_lack(What what, const Entry& entry) {
       return !entry.there() || !may_be_executed(entry);
     case What::kDropIn:
     case What::kFile:
+    case What::kUser:
+    case What::kGroup:
       break;
   }
   return false;
@@ -170,6 +178,7 @@ Wanted wanted(const ServiceConfig& service, const std::vector<std::string>& path
     }
   }
   out.paths = paths;
+  out.trees = trees_by_number(service);
   for (const CheckConfig& check : service.checks)
     if (std::string program = program_of(check.command); !program.empty()) out.paths.push_back(program);
   return out;
@@ -213,7 +222,21 @@ Likeness compare(const Service& mine, const Service* theirs) {
   return out;
 }
 
+Likeness compare(const std::string& service, const Word& mine, const Word* theirs) {
+  const Service& here = mine.services.at(service);
+  const auto found = theirs == nullptr ? mine.services.end() : theirs->services.find(service);
+  const Service* there = theirs == nullptr || found == theirs->services.end() ? nullptr : &found->second;
+  Likeness out = compare(here, there);
+  if (!out.compared) return out;
+  for (Difference& one : compare({here.owners, mine.numbers}, {there->owners, theirs->numbers}))
+    out.differences.push_back(std::move(one));
+  out.differ = out.differences.size();
+  return out;
+}
+
 std::string text(const Difference& difference, const std::string& my_name, const std::string& their_name) {
+  if (difference.what == What::kUser || difference.what == What::kGroup)
+    return owner_text(difference, my_name, their_name);
   const std::string name = short_text(difference.name);
   const Entry &mine = difference.mine, &theirs = difference.theirs;
   if (!mine.there()) return absent(difference.what, name, my_name);

@@ -1,5 +1,6 @@
-// What a service needs of its node beside its data: unit files, programs, agents, and what the administrator
-// names in `alike`. Both nodes list what they have, and either compares (docs/decisions/0016). Pure.
+// What a service needs of its node beside its data: unit files, programs, agents, what the administrator
+// names in `alike`, and the users and groups that own its files. Both nodes list what they have, and either
+// compares (docs/decisions/0016). Pure.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "alike/owners.hpp"
 #include "always/entry.hpp"
 #include "core/config.hpp"
 
@@ -23,6 +25,8 @@ enum class What : uint8_t {
   kProgram,  // what a unit executes, or a command of the configuration
   kAgent,    // an OCF resource agent
   kFile,     // what `alike` lists or lies below it, and what may be missing without a start failing
+  kUser,   // who owns files that are mirrored by number: of a difference only, never of an item. Its entries
+  kGroup,  // have `user` and `uid`: name and number (owners.hpp)
 };
 [[nodiscard]] const char* name(What what);
 
@@ -40,6 +44,7 @@ struct Wanted {
   std::vector<std::string> programs;  // of commands and init scripts
   std::vector<std::string> agents;    // paths
   std::vector<std::string> paths;     // `alike`, and programs of checks; a directory ends with "/"
+  std::vector<Tree> trees;            // whose owners are carried by number; no part of the digest
   // Two nodes that want the same can compare what they have.
   [[nodiscard]] std::string digest() const;
 };
@@ -47,11 +52,13 @@ struct Wanted {
 struct Service {
   std::string wanted;  // Wanted::digest()
   Items items;
+  Owners owners{};  // of what its mirrors carry by number
   bool operator==(const Service&) const = default;
 };
 // What a node says of itself: by the service's name.
 struct Word {
   std::map<std::string, Service> services;
+  Numbers numbers{};
   bool operator==(const Word&) const = default;
 };
 
@@ -76,6 +83,8 @@ struct Likeness {
 // in is: of all else (the program of a unit that is another one there) nothing is known. `theirs` may be
 // nullptr: the other node has no such service.
 [[nodiscard]] Likeness compare(const Service& mine, const Service* theirs);
+// The same, and what the owners of its files are called; `theirs` may be nullptr: nothing is known of it.
+[[nodiscard]] Likeness compare(const std::string& service, const Word& mine, const Word* theirs);
 
 // "/usr/sbin/nginx differs (serv1: 1294336 bytes of 2026-11-02, serv2: …)"; of what is not on one of them at
 // all: "nginx.service is not installed on serv2". Of printable characters only.

@@ -14,8 +14,10 @@ using always::Entry;
 using always::Kind;
 using versions::Members;
 
-constexpr std::array kAll{What::kUnit, What::kDropIn, What::kProgram, What::kAgent, What::kFile};
+constexpr std::array kAll{What::kUnit, What::kDropIn, What::kProgram, What::kAgent,
+                          What::kFile, What::kUser,   What::kGroup};
 constexpr size_t kMaxUnitName = 256, kMaxServiceName = 64;
+constexpr size_t kMaxNumberText = 4 * kMaxNumberName;  // escaped
 constexpr size_t kMaxLacks = 64, kMaxWhy = 400;
 
 std::optional<What> what_from(const Members& members) {
@@ -26,6 +28,7 @@ std::optional<What> what_from(const Members& members) {
 
 // A unit's name, or an absolute path that leads nowhere else than it says.
 bool is_name_of(What what, const std::string& name) {
+  if (what == What::kUser || what == What::kGroup) return !name.empty() && name.size() <= kMaxNumberName;
   if (what == What::kUnit)
     return !name.empty() && name.size() <= kMaxUnitName && name.find('/') == std::string::npos;
   return always::is_plain(name);
@@ -53,10 +56,55 @@ std::optional<Items> items_from(const json::value& value, size_t& left) {
     const auto what = what_from(members);
     const auto name = what ? name_from(json::string(member.key()), *what) : std::nullopt;
     auto entry = entry_of(members.at("entry"));
+    if (what == What::kUser || what == What::kGroup) return std::nullopt;
     if (!name || !entry) return std::nullopt;
     out.emplace(*name, Item{*what, std::move(*entry)});
   }
   return out;
+}
+
+json::array encoded(const std::set<uint32_t>& owners) {
+  json::array out;
+  for (const uint32_t number : owners) out.emplace_back(number);
+  return out;
+}
+
+json::object encoded(const std::map<std::string, uint32_t>& numbers) {
+  json::object out;
+  for (const auto& [name, number] : numbers) out[mirror::escape(name)] = number;
+  return out;
+}
+
+std::optional<uint32_t> number_from(const json::value& value) {
+  if (value.is_int64() && value.get_int64() >= 0 && value.get_int64() <= int64_t{UINT32_MAX})
+    return static_cast<uint32_t>(value.get_int64());
+  return std::nullopt;
+}
+
+// Nothing at all is an older version's.
+bool read_owners(const json::value& value, std::set<uint32_t>& out) {
+  if (value.is_null()) return true;
+  const json::array* numbers = value.if_array();
+  if (numbers == nullptr || numbers->size() > kMaxOwners) return false;
+  for (const json::value& one : *numbers) {
+    const auto number = number_from(one);
+    if (!number) return false;
+    out.insert(*number);
+  }
+  return true;
+}
+
+bool read_numbers(const json::value& value, std::map<std::string, uint32_t>& out) {
+  const json::object* numbers = value.if_object();
+  if (numbers == nullptr || numbers->size() > kMaxNumbers) return false;
+  for (const auto& member : *numbers) {
+    const auto number = number_from(member.value());
+    if (!number || member.key().size() > kMaxNumberText) return false;
+    const auto name = mirror::unescape({member.key().data(), member.key().size()});
+    if (!name || !is_name_of(What::kUser, *name)) return false;
+    out.emplace(*name, *number);
+  }
+  return true;
 }
 
 json::object object_of(const Difference& one) {
@@ -108,9 +156,17 @@ std::string encoded(const Word& word) {
     for (const auto& [name_of_it, item] : one.items)
       items[mirror::escape(name_of_it)] =
           json::object{{"what", name(item.what)}, {"entry", always::encoded(item.entry)}};
-    services[service] = json::object{{"wanted", one.wanted}, {"items", std::move(items)}};
+    services[service] = json::object{{"wanted", one.wanted},
+                                     {"items", std::move(items)},
+                                     {"users", encoded(one.owners.users)},
+                                     {"groups", encoded(one.owners.groups)}};
   }
-  return json::serialize(json::object{{"services", std::move(services)}});
+  json::object out{{"services", std::move(services)}};
+  if (word.numbers.known) {
+    out["users"] = encoded(word.numbers.users);
+    out["groups"] = encoded(word.numbers.groups);
+  }
+  return json::serialize(out);
 }
 
 std::optional<Word> word_from(const json::value& value) {
@@ -126,8 +182,16 @@ std::optional<Word> word_from(const json::value& value) {
     if (!items || !always::is_digest(service.wanted) || member.key().size() > kMaxServiceName)
       return std::nullopt;
     service.items = std::move(*items);
+    if (!read_owners(members.at("users"), service.owners.users) ||
+        !read_owners(members.at("groups"), service.owners.groups))
+      return std::nullopt;
     word.services.emplace(std::string(member.key().data(), member.key().size()), std::move(service));
   }
+  const Members all(value);
+  word.numbers.known = all.has("users");
+  if (word.numbers.known && (!read_numbers(all.at("users"), word.numbers.users) ||
+                             !read_numbers(all.at("groups"), word.numbers.groups)))
+    return std::nullopt;
   return word;
 }
 

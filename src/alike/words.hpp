@@ -19,6 +19,7 @@ inline constexpr size_t kMaxWordBytes = always::kMaxWordBytes;
 inline constexpr size_t kMaxReportBytes = size_t{48} * 1024;
 
 [[nodiscard]] std::string encoded(const Word& word);
+// A word of an older version has no numbers: they are not known then.
 [[nodiscard]] std::optional<Word> word_from(const json::value& value);
 
 // `known`: the digest of the other node's word as this one knows it; it need not say it again. `mine`: that

@@ -189,6 +189,17 @@ void check_guards(Findings& findings, const Config& config, const Status& status
   }
 }
 
+const char* remedy_for(alike::What what) {
+  if (what == alike::What::kUser)
+    return "give it the same number on both nodes (usermod -u, then chown its files), or write ids = "
+           "\"name\" "
+           "in the live mirror";
+  if (what == alike::What::kGroup)
+    return "give it the same number on both nodes (groupmod -g, then chgrp its files), or write ids = "
+           "\"name\" in the live mirror";
+  return "install the same package on both nodes, or copy the file";
+}
+
 void check_likeness(Findings& findings, const Config& config, const Status& status,
                     const DaemonFacts& facts) {
   const std::string& there = config.node(config.peer()).name;
@@ -202,7 +213,7 @@ void check_likeness(Findings& findings, const Config& config, const Status& stat
     }
     for (const alike::Difference& one : likeness.differences)
       findings.warning("likeness", fmt::format("{}: {}", service, text_of(config, one)),
-                       "install the same package on both nodes, or copy the file");
+                       remedy_for(one.what));
     if (likeness.differ > likeness.differences.size())
       findings.warning(
           "likeness",

@@ -117,9 +117,7 @@ bool LikenessKeeper::not_known(std::string why) {
 std::string LikenessKeeper::report() const {
   alike::Report report;
   for (const auto& [service, mine] : mine_.services) {
-    const alike::Service* theirs = nullptr;
-    if (theirs_ && theirs_->services.contains(service)) theirs = &theirs_->services.at(service);
-    alike::Likeness likeness = compare(mine, theirs);
+    alike::Likeness likeness = alike::compare(service, mine_, theirs_ ? &*theirs_ : nullptr);
     if (!theirs_) likeness.why = contact_;
     report.emplace(service, std::move(likeness));
   }

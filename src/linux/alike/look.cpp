@@ -78,9 +78,22 @@ Word Look::at(const std::map<std::string, Wanted>& wanted) {
     for (const std::string& path : one.programs) add(What::kProgram, path, out.items);
     for (const std::string& path : one.agents) add(What::kAgent, path, out.items);
     for (const std::string& listed : one.paths) add_listed(listed, out.items);
+    if (!one.trees.empty()) out.owners = in_trees_[service].of(one.trees);
   }
+  word.numbers = numbers();
   last_ = std::move(now_);
   return word;
+}
+
+Numbers Look::numbers() {
+  Numbers out;
+  if (!ids_.refresh()) return out;
+  const auto& table = ids_.table();
+  if (table.users.size() > kMaxNumbers || table.groups.size() > kMaxNumbers) return out;
+  for (const auto& [number, name] : table.users) out.users.emplace(name, number);
+  for (const auto& [number, name] : table.groups) out.groups.emplace(name, number);
+  out.known = true;
+  return out;
 }
 
 Result<UnitFiles> Look::unit_files(const std::string& unit) {

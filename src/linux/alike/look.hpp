@@ -10,14 +10,16 @@
 #include <string>
 
 #include "alike/list.hpp"
+#include "linux/alike/owners_in_trees.hpp"
 #include "linux/alike/systemd_files.hpp"
 #include "linux/always/place.hpp"
+#include "linux/ids/id_files.hpp"
 
 namespace clusterd::alike {
 
 class Look {
  public:
-  Look() = default;
+  explicit Look(std::string ids_dir = "/etc") : ids_(std::move(ids_dir)) {}
   virtual ~Look() = default;
   Look(const Look&) = delete;
   Look& operator=(const Look&) = delete;
@@ -44,6 +46,7 @@ class Look {
     std::string digest;
   };
 
+  [[nodiscard]] Numbers numbers();
   void add_unit(const std::string& unit, Items& items);
   void add(What what, const std::string& path, Items& items);
   void add_listed(const std::string& listed, Items& items);
@@ -56,6 +59,8 @@ class Look {
 
   SystemdFiles systemd_;
   always::Owners owners_;
+  IdFiles ids_;
+  std::map<std::string, OwnersInTrees> in_trees_;  // by service
   Room room_;
   std::map<Identity, Known> last_, now_;
   std::map<std::string, UnitFiles> units_;  // as systemd last said

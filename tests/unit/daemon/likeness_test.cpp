@@ -70,6 +70,22 @@ TEST_F(LikenessTest, EachChangeIsLoggedOnceByTheStandby) {
             "<5>standby-alike: web: what it needs is alike on serv2 and serv1 again\n");
 }
 
+TEST_F(LikenessTest, AnOwnersNumbersAreToldAsTheyAreOnEachNode) {
+  alike::Word here, there;
+  here.services["web"].owners.users = {1001};
+  here.numbers = {true, {{"app", 1001}}, {}};
+  there.services["web"];
+  there.numbers = {true, {{"app", 1005}}, {}};
+  const alike::Likeness likeness = compare("web", here, &there);
+  ASSERT_EQ(likeness.differences.size(), 1U);
+  EXPECT_TRUE(known_->take(encoded(alike::Report{{"web", likeness}}), status_).ok);
+  // This is serv2.
+  EXPECT_EQ(
+      logged(),
+      "<4>standby-differs: web: serv2 could take it over, but: user app is number 1005 on serv1, and 1001 "
+      "on serv2\n");
+}
+
 TEST_F(LikenessTest, BothNodesUseTheSameWords) {
   always::Entry other = file_;
   other.mode = 0700;
