@@ -17,6 +17,8 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from lab import cabling, control_groups  # noqa: E402
 
+# What a server's kernel grants to root and systemd-nspawn does not: gates and clocks, and changes that a live mirror follows.
+CALLS = "bpf perf_event_open @clock fanotify_init fanotify_mark open_by_handle_at"
 REBOOT = 133  # systemd-nspawn --keep-unit: the container wants to be started again
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -61,8 +63,8 @@ class Machine:
         command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--console=pipe",
                    f"--directory={self.root}", f"--machine={self.spec['machine']}", f"--hostname={self.name}",
                    f"--network-namespace-path=/proc/{holder.pid}/ns/net", f"--bind={pins}:/sys/fs/bpf",
-                   f"--bind={self.spec['shared']}",
-                   "--capability=all", "--system-call-filter=bpf perf_event_open @clock",
+                   f"--bind={self.spec['disk']}/srv:/srv", f"--bind={self.spec['shared']}",
+                   "--capability=all", f"--system-call-filter={CALLS}",
                    "--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         container = subprocess.Popen(command, preexec_fn=dies_with_us, stdin=subprocess.DEVNULL,
                                      env={**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"})

@@ -23,6 +23,7 @@ MASKED = ["systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd
           "systemd-udev-trigger.service", "systemd-networkd-wait-online.service", "console-getty.service",
           "getty.target", "apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer", "e2scrub_all.timer"]
 TREES = ("usr", "etc", "var")  # have to lie on the root's own filesystem
+SRV = "/srv"  # on the filesystem below, for an overlay lets no live mirror follow its changes
 NGINX_SITE = """server { listen 80 default_server; listen [::]:80 default_server; root /srv/web; autoindex on;
   add_header X-Node $hostname; }
 """
@@ -46,11 +47,14 @@ class Disk:
     def __init__(self, folder):
         self.folder = folder
         self.upper = folder + "/upper"
+        self.srv = folder + SRV
 
     def exists(self):
         return os.path.isdir(self.upper)
 
     def path(self, path):
+        if path == SRV or path.startswith(SRV + "/"):
+            return self.folder + path
         return f"{self.upper}/{path.lstrip('/')}"
 
     def write(self, path, text, mode=0o644):
@@ -103,9 +107,10 @@ def make_disk(spec, programs=True):
     for tree in TREES:
         if os.stat("/" + tree).st_dev != os.stat("/").st_dev:
             raise OSError(f"/{tree} is a filesystem of its own: machines of the lab need it on the root's")
-    for folder in ("upper", "work", "root"):
+    for folder in ("upper", "work", "root", "srv"):
         os.makedirs(f"{spec['disk']}/{folder}")
-    os.chmod(disk.upper, 0o755)
+    for folder in (disk.upper, disk.srv):
+        os.chmod(folder, 0o755)
     for entry in os.listdir("/"):
         if entry not in OF_A_SYSTEM:
             disk.hide(entry)
