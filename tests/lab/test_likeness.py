@@ -1,7 +1,7 @@
 """What a service needs beside its data is compared between the nodes, before anybody has to take over with it."""
 import pytest
 
-from lab import config_files, tools
+from lab import config_files
 from lab.network import NODES
 
 PROGRAM = "/etc/app"  # /etc is each node's own
@@ -38,7 +38,7 @@ def site(make_cluster):
     toml = config_files.service_toml(units=[UNIT], extra=f'alike = ["{SITE}/"]')
     cluster = make_cluster(start=False, client=False, services={"web": toml})
     for node in cluster.lab.nodes:
-        node.write(PROGRAM, f"#!/bin/sh\nexec {tools.helper('responder')} {config_files.PORT}\n", mode=0o755)
+        node.write(PROGRAM, f"#!/bin/sh\nexec {config_files.responder()} {config_files.PORT}\n", mode=0o755)
         node.sh(f"mkdir -p {SITE}/sub")
         node.write(f"{SITE}/conf", "the same\n")
         node.write(f"{SITE}/sub/more", "the same\n")
