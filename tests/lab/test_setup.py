@@ -1,6 +1,7 @@
 """From two bare nodes to a protected service in three commands, and what is said to those who mistype them."""
 import os
 import re
+import shutil
 import subprocess
 
 import guide
@@ -77,8 +78,9 @@ def test_two_bare_nodes_protect_a_service_after_three_commands(make_cluster):
     cluster = make_cluster(start=False)
     bare(cluster)
     serv1, serv2 = cluster.serv1, cluster.serv2
+    for node in cluster.lab.nodes:
+        node.sh("mkdir -p /srv/web")  # with a mode that lets the web server read
     serv1.write("/srv/web/index.html", "kept")
-    serv2.sh("mkdir -p /srv/web")
 
     waiting = Waiting(serv1, "init", "--write")                             # 1
     joined = serv2.ctl("join", waiting.address, waiting.code).stdout         # 2
@@ -239,7 +241,8 @@ def test_each_mistake_has_a_message_that_says_what_to_do(make_cluster):
 def test_old_configurations_are_imported_where_they_are(make_cluster):
     cluster = make_cluster(start=False, client=False)
     bare(cluster)
-    data = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "unit/import/testdata")
+    data = shutil.copytree(f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/unit/import/testdata",
+                           cluster.lab.shared + "/old")
     serv1 = cluster.serv1
     told = ["--node", "serv1:service=eth0,203.1.2.11/24", "--node", "serv2:service=eth0,203.1.2.12/24"]
     refused(serv1, ["import", "--from", "clusterd-0.93", f"{data}/clusterd-0.93"], 1, "the old files do not say",
