@@ -130,12 +130,14 @@ void World::note_lateness(NodeId id) {
   m.now.late_at = own(id);
 }
 
-// A unit that does not answer to its start is not waited for without end.
+// A unit that does not answer to its start is not waited for without end: it is stopped. Those of a hot
+// service are not.
 void World::judge_limits(NodeId id) {
   const Machine& m = machine(id);
   for (const auto& [service, hung] : m.hung) {
     const ServiceConfig& config = config_.services.at(service);
-    const Duration limit = config.hot ? seconds(30) : config.units.at(hung.unit).start_timeout;
+    if (config.hot) continue;
+    const Duration limit = config.units.at(hung.unit).start_timeout;
     const bool late = own(id) - m.now.late_at < seconds(1);
     if (!m.node || m.life != hung.life || late || own(id) - hung.since <= limit + seconds(1)) continue;
     judge_.accuse(now_, fmt::format("limits: {} waits for {} for {:.1f} s, and its limit is {:.0f} s",
