@@ -114,6 +114,7 @@ std::optional<Entry> entry_from(const json::value& value) {
     entry.kind = one;
     known = true;
   }
+  if (known && !entry.there()) return entry;  // of nothing nothing else is said
   const auto user = raw(members, "user"), group = raw(members, "group"), content = raw(members, "content");
   const auto mode = small(members, "mode"), uid = small(members, "uid"), gid = small(members, "gid");
   if (!known || !user || !group || !content || !mode || !uid || !gid) return std::nullopt;
