@@ -122,10 +122,24 @@ def make_disk(spec, programs=True):
     _services(disk)
     _sshd(disk, spec)
     _network(disk, spec)
+    _podman(disk)
     _tools_of_tests(disk)
     if programs:
         tools.install(disk.upper)
     return disk
+
+
+def _podman(disk):
+    """What containers need inside of one: no overlay lies on another one, and control groups and keyrings are not the machine's."""
+    disk.write("/etc/containers/storage.conf", """[storage]
+driver = "vfs"
+runroot = "/run/containers/storage"
+graphroot = "/var/lib/containers/storage"
+""")
+    disk.write("/etc/containers/containers.conf", """[containers]
+cgroups = "disabled"
+keyring = false
+""")
 
 
 def _identity(disk, spec):
