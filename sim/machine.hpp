@@ -122,6 +122,7 @@ struct Hung {
   size_t unit = 0;
   Instant since;      // by the machine's clock
   uint64_t life = 0;  // of the daemon that waits for it
+  bool given_up = false;
 };
 
 struct Machine {

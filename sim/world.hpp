@@ -146,6 +146,7 @@ class World {
   void note_receive(NodeId id, const HeartbeatReceived& received, bool proven);
   void look();
   void note_lateness(NodeId id);
+  void note_given_up(NodeId id, const Actions& actions);
   void judge_limits(NodeId id);
   void judge_activation(NodeId id, ServiceId service);
   void judge_guard(NodeId id, ServiceId service);

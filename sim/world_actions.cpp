@@ -39,6 +39,7 @@ void World::perform(NodeId id, const Actions& actions) {
   // What waits for another service may begin in the very step that releases the lock; and a daemon that dies
   // before it has said anything may have released it on its disk all the same.
   for (const auto& notice : actions.notices) at(id).unlocked += notice.kind == "node-online" ? 1U : 0U;
+  note_given_up(id, actions);
   if (actions.persist && !perform_persist(id, actions)) return;
   if (!perform_stops(id, actions)) return;
   if (!perform_sends(id, actions)) return;
@@ -282,7 +283,7 @@ void World::start_unit(NodeId id, const StartUnit& start) {
   }
   if (!config_.service(start.service).hot) judge_guard(id, start.service);
   if (behaviour == Behaviour::kHangs) {
-    m.hung[start.service.at()] = {start.unit.at(), own(id), m.life};
+    m.hung[start.service.at()] = {start.unit.at(), own(id), m.life, false};
     return;
   }
   m.hung.erase(start.service.at());

@@ -130,13 +130,24 @@ void World::note_lateness(NodeId id) {
   m.now.late_at = own(id);
 }
 
-// A unit that does not answer to its start is not waited for without end: it is stopped. Those of a hot
-// service are not.
+// What is not started again is stopped in its turn only: that it is waited for no more is what the log says.
+void World::note_given_up(NodeId id, const Actions& actions) {
+  auto& hung = at(id).hung;
+  if (hung.empty()) return;
+  for (const auto& line : actions.log) {
+    if (line.text.find(" did not start within ") == std::string::npos) continue;
+    for (auto& [service, one] : hung)
+      one.given_up = one.given_up || line.text.starts_with(config_.services.at(service).name + ": ");
+  }
+}
+
+// A unit that does not answer to its start is not waited for without end. (Those of a hot service are waited
+// for in every state.)
 void World::judge_limits(NodeId id) {
   const Machine& m = machine(id);
   for (const auto& [service, hung] : m.hung) {
     const ServiceConfig& config = config_.services.at(service);
-    if (config.hot) continue;
+    if (config.hot || hung.given_up) continue;
     const Duration limit = config.units.at(hung.unit).start_timeout;
     const bool late = own(id) - m.now.late_at < seconds(1);
     if (!m.node || m.life != hung.life || late || own(id) - hung.since <= limit + seconds(1)) continue;
