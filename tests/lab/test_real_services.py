@@ -72,10 +72,10 @@ class Traffic(threading.Thread):
 
 
 class Files:
-    """Each number a file; `client` is a host of the lab."""
+    """What is written and read by the lab's client, as the guide of the service has it."""
 
-    def __init__(self, client):
-        self.client = client
+    def __init__(self, cluster):
+        self.client = cluster.lab["c"]
 
     def run(self, script, contents=None):
         return self.client.run("bash", "-c", script, input=contents, check=False, timeout=60)
@@ -83,12 +83,11 @@ class Files:
 
 class Nginx(Files):
     """Its pages are written on the server on which they are served."""
-    name, guide, unit = "www", "web-server.md", "nginx"
+    name, guide, unit, folder = "www", "web-server.md", "nginx", "/srv/www/html"
 
     def __init__(self, cluster):
-        super().__init__(cluster.lab["c"])
+        super().__init__(cluster)
         self.pages = {}
-        self.folder = "/srv/www/html"
         for number in range(20):
             self.pages[number] = random.Random(number).randbytes(random.Random(number).randrange(1, 300_000)).hex()
             cluster.serv1.write(f"{self.folder}/{number}", self.pages[number])
@@ -103,11 +102,7 @@ class Nginx(Files):
 
 
 class Samba(Files):
-    name, guide, unit = "samba", "file-server.md", "smbd"
-
-    def __init__(self, cluster):
-        super().__init__(cluster.lab["c"])
-        self.folder = "/srv/samba/team"
+    name, guide, unit, folder = "samba", "file-server.md", "smbd", "/srv/samba/team"
 
     def share(self, command):
         return f"smbclient //{ADDRESS}/team -U team%Secret-1 -t 20 -c '{command}'"
@@ -124,7 +119,7 @@ class PostgreSQL(Files):
     name, guide, unit = "db", "postgresql.md", "postgresql@15-main"
 
     def __init__(self, cluster):
-        super().__init__(cluster.lab["c"])
+        super().__init__(cluster)
         self.psql = (f"PGCONNECT_TIMEOUT=20 psql postgresql://shop:Secret-1@{ADDRESS}/shop --quiet --no-align --tuples-only "
                      "--set ON_ERROR_STOP=1")
         assert self.run(f"{self.psql} -c 'create table notes (id int primary key, what text)'").returncode == 0
