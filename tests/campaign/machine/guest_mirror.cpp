@@ -248,7 +248,7 @@ MirrorReport one_run(const Config& config, MirrorReport::Kind kind, uint64_t epo
   order.kind = kind;
   order.epoch.value = epoch;
   RunControl control;
-  const MirrorPaths paths{"/etc/cluster.d", kState, kRun, "serv1", "/bin/clusterd-mirror", "/etc"};
+  const MirrorPaths paths{"/etc/cluster.d", kState, kRun, "serv1", "/bin/clusterd-mirror"};
   return run_mirror(config, paths, order, control, [](const MirrorReport&) {});
 }
 

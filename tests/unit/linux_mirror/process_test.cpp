@@ -162,7 +162,7 @@ TEST(Receivers, AProcessThatEndsIsForgottenAndAStrangersGroupIsLeftAlone) {
   Config config;
   config.services.resize(1);
   config.services[0].name = "web";
-  MirrorProcess process(loop, config, {"/none", "/none", "/none", "serv1", "/bin/false", "/etc"},
+  MirrorProcess process(loop, config, {"/none", "/none", "/none", "serv1", "/bin/false"},
                         [](const Event&) {});
   const auto sleeper = [](bool own_group) {
     const pid_t pid = ::fork();

@@ -111,7 +111,7 @@ std::string TwoNodes::at(int node, const std::string& inside) const {
 }
 
 MirrorPaths TwoNodes::paths(int node) const {
-  return {root + "/config", path("state"), path("run"), kNames[node], MIRROR_PROGRAM, "/etc"};
+  return {root + "/config", path("state"), path("run"), kNames[node], MIRROR_PROGRAM};
 }
 
 void TwoNodes::write_configuration() {

@@ -77,7 +77,7 @@ class Applier {
     std::variant<Nothing, Staged, mirror::live::Make, mirror::live::Check, mirror::live::Rename,
                  mirror::live::Link, mirror::live::Remove>
         what;
-    std::optional<Failure> refused;  // nobody here is its owner
+    std::optional<Failure> refused{};  // nobody here is its owner
   };
   struct Large {  // a file between FileBegin and FileEnd
     Staged file;

@@ -80,7 +80,7 @@ void Applier::follow_held(const ml::SourceFrame& frame) {
 bool Applier::stage(const ml::SourceFrame& frame) {
   if (held_) follow_held(frame);
   const auto add = [&](const auto& operation) {
-    batch_.push_back({operation.number, operation, std::nullopt});
+    batch_.push_back({operation.number, operation});
     return true;
   };
   if (const auto* file = std::get_if<ml::WholeFile>(&frame)) {
@@ -95,7 +95,7 @@ bool Applier::stage(const ml::SourceFrame& frame) {
     if (done) done = give_attributes(staged.file.get(), staged.status, staged.traits);
     if (!done) staged.failed = done.error();
     staged_bytes_ += file->content.size();
-    batch_.push_back({file->number, std::move(staged), std::nullopt});
+    batch_.push_back({file->number, std::move(staged)});
     return true;
   }
   if (const auto* part = std::get_if<ml::FileBegin>(&frame)) return begin(*part), true;
@@ -270,20 +270,20 @@ Outcome<void> Applier::finish(Large& large) {
 
 void Applier::end(const ml::FileEnd& frame) {
   if (!large_) {
-    batch_.push_back({frame.number, Nothing{}, std::nullopt});
+    batch_.push_back({frame.number, Nothing{}});
     return;
   }
   Large large = std::move(*large_);
   large_.reset();
   if (!frame.complete) {
     unfinished_.insert(large.file.path);
-    batch_.push_back({frame.number, Nothing{}, std::nullopt});
+    batch_.push_back({frame.number, Nothing{}});
     return;
   }
   if (!large.file.failed) {
     if (auto done = finish(large); !done) large.file.failed = done.error();
   }
-  batch_.push_back({frame.number, std::move(large.file), std::nullopt});
+  batch_.push_back({frame.number, std::move(large.file)});
 }
 
 Outcome<ml::Signature> Applier::signature(const std::string& path,
