@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -185,18 +186,19 @@ class Follower::Impl {
         // What comes in a burst is taken together, unless somebody waits.
         if (wanted == drains_done_ && !stop_) std::this_thread::sleep_for(kGather);
       }
-      read_all(buffer);
-      const std::lock_guard lock(mutex_);
-      if (empty_) drains_done_ = wanted;
-      drained_.notify_all();
+      read_all(buffer, wanted);
     }
   }
 
-  void read_all(std::vector<char>& buffer) {
-    const auto begun = std::chrono::steady_clock::now();
+  // One batch; `wanted`: drains that were asked for before.
+  void read_all(std::vector<char>& buffer, uint64_t wanted) {
+    if (!goal_) {
+      const auto now = std::chrono::steady_clock::now();
+      goal_ = Goal{read_ + queued(), wanted, now};
+    }
     std::vector<Raw> raws = std::exchange(carried_, {});
     bool lost = false;
-    empty_ = read_some(buffer, raws, lost);
+    read_some(buffer, raws, lost);
     open_handles(buffer, raws, lost);
     auto hints = turn(raws, lost);
     if (lost) {
@@ -205,20 +207,35 @@ class Follower::Impl {
         hints.push_back({Hint::Kind::kLost, root, "", "", true});
     }
     if (!hints.empty()) sink_(std::move(hints));
-    if (empty_) delivered_ = begun;
+    if (read_ - carried_.size() < goal_->read) return;
+    delivered_ = goal_->at;
+    const std::lock_guard lock(mutex_);
+    drains_done_ = goal_->drains;
+    goal_.reset();
+    drained_.notify_all();
   }
 
-  // False: there is more.
-  bool read_some(std::vector<char>& buffer, std::vector<Raw>& raws, bool& lost) {
+  // Events that the kernel holds now; more may be merged into them, and others come behind them.
+  uint64_t queued() const {
+    unsigned bytes = 0;  // of their heads alone (fanotify_ioctl)
+    (void)::ioctl(fanotify_.get(), FIONREAD, &bytes);
+    return bytes / FAN_EVENT_METADATA_LEN;
+  }
+
+  void read_some(std::vector<char>& buffer, std::vector<Raw>& raws, bool& lost) {
     for (const size_t most = raws.size() + kMaxBatch; raws.size() < most;) {
       const ssize_t n = ::read(fanotify_.get(), buffer.data(), buffer.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return true;
+      if (n <= 0) {
+        read_ = std::max(read_, goal_->read);  // whatever the kernel counts as one: nothing is left
+        return;
+      }
       const char* const end = buffer.data() + n;
       for (const char* at = buffer.data(); at + FAN_EVENT_METADATA_LEN <= end;) {
         fanotify_event_metadata event{};
         std::memcpy(&event, at, sizeof event);
         if (event.event_len < FAN_EVENT_METADATA_LEN || at + event.event_len > end) break;
+        ++read_;
         if (event.fd >= 0) ::close(event.fd);
         Raw raw;
         raw.mask = event.mask;
@@ -230,7 +247,6 @@ class Follower::Impl {
           raws.push_back(std::move(raw));
       }
     }
-    return false;
   }
 
   static bool moves_folder(const Raw& raw) {
@@ -246,7 +262,7 @@ class Follower::Impl {
         if (!raw.two.handle.empty()) (void)folder_now(raw.two.handle, lost);
       }
       std::vector<Raw> more;
-      (void)read_some(buffer, more, lost);
+      read_some(buffer, more, lost);
       if (std::none_of(more.begin(), more.end(), moves_folder)) {
         carried_ = std::move(more);
         return;
@@ -423,7 +439,15 @@ class Follower::Impl {
   std::mutex mutex_;
   std::condition_variable drained_;
   uint64_t drains_wanted_ = 0, drains_done_ = 0;
-  bool empty_ = false;
+  // Everything that was queued at one moment. Others may write all the time: an empty queue may never be
+  // seen.
+  struct Goal {
+    uint64_t read = 0;    // events, when all of that is read
+    uint64_t drains = 0;  // were wanted by then
+    std::chrono::steady_clock::time_point at;
+  };
+  std::optional<Goal> goal_;
+  uint64_t read_ = 0;  // events so far
   std::atomic<bool> stop_ = false;
   std::thread thread_;
 };
