@@ -173,6 +173,7 @@ Result<std::unique_ptr<Channel>> MirrorTwo::connect() {
   auto channel = std::make_unique<Counting>(
       plain_channel(Fd(pair[0])), wire_,
       [this](uint64_t bytes) {
+        if (bytes >= then_at_.load() && then_at_.exchange(UINT64_MAX) != UINT64_MAX) then_();
         if (bytes < break_at_) return false;
         break_at_ = UINT64_MAX;
         away_ = true;

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -52,6 +53,11 @@ class MirrorTwo {
   // The connection breaks by itself when so much more has gone over the wire, and nobody is there until
   // `find_peer`.
   void break_after(uint64_t bytes) { break_at_ = wire_ + bytes; }
+  // `then` is called once, by whoever sends, when so much more has gone over the wire.
+  void when_sent(uint64_t bytes, std::function<void()> then) {
+    then_ = std::move(then);
+    then_at_ = wire_ + bytes;
+  }
   // From now on what is sent over the present connection does not arrive, as if the path had died.
   void swallow();
   // Nobody is there to connect to, until it is called again. Returns when the source has noticed that.
@@ -75,7 +81,8 @@ class MirrorTwo {
   pid_t acceptor_ = -1;
   std::atomic<pid_t> target_ = -1;
   std::atomic<uint64_t> wire_ = 0;
-  std::atomic<uint64_t> break_at_ = UINT64_MAX;
+  std::atomic<uint64_t> break_at_ = UINT64_MAX, then_at_ = UINT64_MAX;
+  std::function<void()> then_;
   std::atomic<bool> away_ = false;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -325,6 +325,74 @@ TEST_F(BrokenTransfer, WhatIsGoneMeanwhileIsNotKept) {
   EXPECT_EQ(differences(), "");
 }
 
+// A large file to which something happens when half of it has been sent.
+class ChangedWhileSent : public BrokenTransfer {
+ protected:
+  void expect_equal_after(const std::function<void()>& meanwhile) {
+    write("s/folder/large", "an older version");
+    write("s/folder/other", "nothing");
+    start();
+    expect_done(Kind::kRun);
+    std::atomic<bool> happened = false;
+    two_->when_sent(kSize / 2, [&] {
+      meanwhile();
+      happened = true;
+    });
+    put("s/folder/large", noise(kSize, 11));
+    while (!happened) ::usleep(1000);
+    expect_done(Kind::kFlush);
+    EXPECT_EQ(differences(), "");
+  }
+};
+
+TEST_F(ChangedWhileSent, ARenamedFileArrivesWhole) {
+  expect_equal_after([&] { fs::rename(at("s/folder/large"), at("s/folder/renamed")); });
+}
+
+TEST_F(ChangedWhileSent, ItsOldNameMayBeTakenAtOnce) {
+  expect_equal_after([&] {
+    fs::rename(at("s/folder/large"), at("s/folder/renamed"));
+    put("s/folder/large", noise(size_t{4} << 20, 12));
+  });
+}
+
+TEST_F(ChangedWhileSent, ItMayTakeThePlaceOfAnother) {
+  expect_equal_after([&] { fs::rename(at("s/folder/large"), at("s/folder/other")); });
+}
+
+TEST_F(ChangedWhileSent, TwoFilesMayChangeTheirNames) {
+  expect_equal_after([&] {
+    const int swapped = ::renameat2(AT_FDCWD, at("s/folder/large").c_str(), AT_FDCWD,
+                                    at("s/folder/other").c_str(), RENAME_EXCHANGE);
+    EXPECT_EQ(swapped, 0);
+  });
+}
+
+TEST_F(ChangedWhileSent, ItsFolderMayBeRenamedAndMadeAnew) {
+  expect_equal_after([&] {
+    fs::rename(at("s/folder"), at("s/moved"));
+    write("s/folder/large", "another one");
+  });
+}
+
+TEST_F(ChangedWhileSent, AnotherMayTakeItsPlace) {
+  expect_equal_after([&] { put("s/folder/large", noise(kSize, 13)); });
+}
+
+TEST_F(ChangedWhileSent, ItMayBeWrittenInTheMiddleOrCutOff) {
+  expect_equal_after([&] {
+    std::fstream file(at("s/folder/large"), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(1000);
+    file << "written behind the reader's back";
+  });
+  two_.reset();
+  expect_equal_after([&] { fs::resize_file(at("s/folder/large"), kSize / 4); });
+}
+
+TEST_F(ChangedWhileSent, ItMayBeRemoved) {
+  expect_equal_after([&] { fs::remove(at("s/folder/large")); });
+}
+
 TEST_F(LivePair, AfterKillsAndBreaksARunMakesBothEqual) {
   start();
   expect_done(Kind::kRun);
