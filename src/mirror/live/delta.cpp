@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -13,11 +14,30 @@ namespace {
 constexpr size_t kMinBlock = 4 * 1024;
 constexpr size_t kMaxBlock = 1024 * 1024;
 
+constexpr size_t kStride = 64;
+constexpr auto kWeights = [] {
+  std::array<int16_t, kStride> weights{};
+  for (size_t i = 0; i < kStride; ++i) weights[i] = static_cast<int16_t>(kStride - i);
+  return weights;
+}();
+
 // Both halves of the rolling sum, as in rsync.
 struct Rolling {
   uint32_t a = 0, b = 0;
+  // A stride at a time: the sums within one do not wait for each other, and the compiler makes vectors of
+  // them.
   void start(std::span<const uint8_t> block) {
     a = b = 0;
+    while (block.size() >= kStride) {
+      std::array<int16_t, kStride> bytes;
+      std::copy_n(block.begin(), kStride, bytes.begin());
+      int32_t sum = 0, weighted = 0;
+      for (size_t i = 0; i < kStride; ++i) sum += bytes[i];
+      for (size_t i = 0; i < kStride; ++i) weighted += int32_t{bytes[i]} * int32_t{kWeights[i]};
+      b += static_cast<uint32_t>(kStride) * a + static_cast<uint32_t>(weighted);
+      a += static_cast<uint32_t>(sum);
+      block = block.subspan(kStride);
+    }
     for (const uint8_t byte : block) {
       a += byte;
       b += a;
@@ -63,7 +83,25 @@ bool BlockSums::consistent() const {
          blocks.size() == (size + block_size - 1) / block_size;
 }
 
+void Kept::add(uint64_t begin, uint64_t end) {
+  if (!ranges_.empty() && ranges_.back().second == begin) {
+    ranges_.back().second = end;
+  } else {
+    ranges_.emplace_back(begin, end);
+  }
+}
+
+bool Kept::covers(uint64_t begin, uint64_t end) const {
+  const auto after = std::ranges::upper_bound(ranges_, begin, {}, &std::pair<uint64_t, uint64_t>::first);
+  return after != ranges_.begin() && std::prev(after)->second >= end;
+}
+
 Result<BlockSums> sum_blocks(uint64_t size, uint64_t seed, const ReadAt& read) {
+  return sum_blocks(size, seed, read, {}, {});
+}
+
+Result<BlockSums> sum_blocks(uint64_t size, uint64_t seed, const ReadAt& read, const BlockSums& old,
+                             const Kept& kept) {
   BlockSums sums;
   sums.size = size;
   sums.block_size = block_size_for(size);
@@ -71,6 +109,13 @@ Result<BlockSums> sum_blocks(uint64_t size, uint64_t seed, const ReadAt& read) {
   for (uint64_t at = 0; at < size; at += sums.block_size) {
     const std::span<uint8_t> part(block.data(),
                                   static_cast<size_t>(std::min<uint64_t>(block.size(), size - at)));
+    const uint64_t end = at + part.size();
+    const bool same_border =
+        sums.block_size == old.block_size && (part.size() == block.size() || end == old.size);
+    if (same_border && kept.covers(at, end)) {
+      sums.blocks.push_back(old.blocks[sums.blocks.size()]);
+      continue;
+    }
     if (auto ok = read(at, part); !ok) return tl::unexpected(ok.error());
     sums.blocks.push_back(block_sum(part, seed));
   }
@@ -196,7 +241,7 @@ class DeltaFinder::Search {
     }
     at_ += length;
     literal_ = at_;
-    return {};
+    return copy_length_ < kMaxCopy ? Result<void>() : put_copy();
   }
 
   Result<void> put_copy() {

@@ -33,9 +33,26 @@ struct BlockSums {
 using ReadAt = std::function<Result<void>(uint64_t offset, std::span<uint8_t> into)>;
 [[nodiscard]] Result<BlockSums> sum_blocks(uint64_t size, uint64_t seed, const ReadAt& read);
 
+// What of a new version is in the old one at the same place.
+class Kept {
+ public:
+  void add(uint64_t begin, uint64_t end);  // in order
+  [[nodiscard]] bool covers(uint64_t begin, uint64_t end) const;
+
+ private:
+  std::vector<std::pair<uint64_t, uint64_t>> ranges_;
+};
+// The same, reading only what was not kept: the other blocks have the sums that they have in `old`.
+[[nodiscard]] Result<BlockSums> sum_blocks(uint64_t size, uint64_t seed, const ReadAt& read,
+                                           const BlockSums& old, const Kept& kept);
+
+// Longer copies are told in parts, so that the target begins while the rest is still being searched.
+inline constexpr uint64_t kMaxCopy = 16 * 1024 * 1024;
+
 class DeltaSink {
  public:
   virtual ~DeltaSink() = default;
+  // Below kMaxCopy and a block.
   virtual Result<void> copy(uint64_t from, uint64_t to, uint64_t length) = 0;
   virtual Result<void> data(uint64_t offset, std::span<const uint8_t> bytes) = 0;  // at most kMaxContent
 };

@@ -24,6 +24,10 @@ bool is_unchanged(const Entry& agreed, const Status& now) {
          (now.type == 'd' || (agreed.size == now.size && agreed.mtime_ns == now.mtime_ns));
 }
 
+bool same_version(const Status& a, const Status& b) {
+  return a.size == b.size && a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns && a.inode == b.inode;
+}
+
 bool same_attributes(const Status& a, const Status& b) {
   return a.type == b.type && (a.type == 'l' || a.mode == b.mode) && a.uid == b.uid && a.gid == b.gid &&
          a.size == b.size && a.mtime_ns == b.mtime_ns && a.rdev == b.rdev && a.flags == b.flags;

@@ -50,6 +50,8 @@ inline constexpr Hash kUnequal{};      // as a digest: equal to nothing
 [[nodiscard]] Entry to_entry(const Status& status, std::string path);
 // `agreed` says what is here: nothing has touched the entry since.
 [[nodiscard]] bool is_unchanged(const Entry& agreed, const Status& now);
+// A file that looked like this twice was not touched in between (but see `fresh`).
+[[nodiscard]] bool same_version(const Status& a, const Status& b);
 // All that a mirror carries over, but for contents and traits. A symbolic link has no mode of its own.
 [[nodiscard]] bool same_attributes(const Status& a, const Status& b);
 // The path, or something below it.

@@ -186,6 +186,8 @@ struct Failed {
 struct BlockSum {
   uint32_t weak = 0;
   std::array<uint8_t, 12> strong{};
+
+  bool operator==(const BlockSum&) const = default;
 };
 struct Signature {
   std::string path;

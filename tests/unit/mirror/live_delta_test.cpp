@@ -197,6 +197,89 @@ TEST(LiveDelta, PartsOfAFileAreLookedAtByThemselves) {
   EXPECT_LT(trial.literal, now.size());
 }
 
+// So that the target begins with it while the rest is still being searched.
+TEST(LiveDelta, LongCopiesAreToldInParts) {
+  const Bytes old = noise(2 * kMaxCopy + 3 * kBlock, 1);
+  Trial trial(old, old);
+  ASSERT_TRUE(trial.run());
+  EXPECT_TRUE(trial.made == old);
+  EXPECT_EQ(trial.literal, 0U);
+  EXPECT_EQ(trial.copies, 3U);
+}
+
+TEST(LiveDelta, WhatIsKeptIsKnownByItsRanges) {
+  Kept kept;
+  EXPECT_FALSE(kept.covers(0, 1));
+  kept.add(10, 20);
+  kept.add(20, 30);  // goes on
+  kept.add(40, 50);
+  EXPECT_TRUE(kept.covers(10, 30));
+  EXPECT_TRUE(kept.covers(40, 50));
+  EXPECT_FALSE(kept.covers(9, 20));
+  EXPECT_FALSE(kept.covers(10, 31));
+  EXPECT_FALSE(kept.covers(25, 45));
+  EXPECT_FALSE(kept.covers(50, 51));
+}
+
+// The sums of a new version are what they would be had all of it been read; only what has changed is.
+TEST(LiveDelta, SumsOfANewVersionTakeThoseOfWhatWasKept) {
+  struct Keeping : Trial {
+    using Trial::Trial;
+    Kept kept;
+    Result<void> copy(uint64_t from, uint64_t to, uint64_t length) override {
+      if (from == to) kept.add(from, from + length);
+      return Trial::copy(from, to, length);
+    }
+  };
+  const Bytes old = noise(100 * kBlock + 17, 1);
+  Bytes changed = old, longer = old, mid_block = old, head = joined({{1, 2, 3}, old});
+  changed[40 * kBlock + 5] ^= 1U;
+  longer.insert(longer.end(), 3 * kBlock, 9);
+  mid_block.resize(70 * kBlock + 100);
+  for (const Bytes& now : {old, changed, longer, mid_block, head, Bytes{}}) {
+    Keeping trial(old, now);
+    const auto sums = sum_blocks(old.size(), kSeed, trial.reader(old));
+    ASSERT_TRUE(sums);
+    ASSERT_TRUE(DeltaFinder(*sums, kSeed).find(0, now.size(), trial.reader(now), trial));
+    const auto all = sum_blocks(now.size(), kSeed, trial.reader(now));
+    size_t reads = 0;
+    const auto some = sum_blocks(
+        now.size(), kSeed,
+        [&](uint64_t offset, std::span<uint8_t> into) {
+          ++reads;
+          return trial.reader(now)(offset, into);
+        },
+        *sums, trial.kept);
+    ASSERT_TRUE(all && some);
+    EXPECT_TRUE(all->blocks == some->blocks);
+    EXPECT_EQ(some->size, now.size());
+    if (now.size() == old.size()) {
+      EXPECT_LE(reads, 1U);
+    }
+  }
+  // A version that is cut into larger blocks is read, whatever was kept.
+  Bytes large = noise(size_t{5} << 20U, 2);
+  Keeping trial(old, large);
+  const auto sums = sum_blocks(old.size(), kSeed, trial.reader(old));
+  trial.kept.add(0, old.size());
+  const auto all = sum_blocks(large.size(), kSeed, trial.reader(large));
+  const auto some = sum_blocks(large.size(), kSeed, trial.reader(large), *sums, trial.kept);
+  ASSERT_TRUE(all && some);
+  ASSERT_NE(all->block_size, sums->block_size);
+  EXPECT_TRUE(all->blocks == some->blocks);
+}
+
+TEST(LiveDelta, TheWeakSumIsThatOfEachByteInItsTurn) {
+  for (const size_t size :
+       {size_t{1}, size_t{63}, size_t{64}, size_t{65}, kBlock - 1, kBlock, size_t{1} << 20U}) {
+    for (const Bytes& block : {noise(size, size), Bytes(size, 255)}) {
+      uint32_t a = 0, b = 0;
+      for (const uint8_t byte : block) b += a += byte;
+      EXPECT_EQ(weak_sum(block), (a & 0xffffU) | (b << 16U)) << size;
+    }
+  }
+}
+
 TEST(LiveDelta, RandomEditsComeAbout) {
   std::mt19937 random(11);
   for (int round = 0; round < 20; ++round) {

@@ -399,6 +399,10 @@ Applier::Result Applier::commit() {
     if (done.empty()) break;
     if (auto now = look(touched.folder.get(), "")) store_.agreed(touched.path, *now);
   }
+  for (Operation& operation : batch_) {
+    auto* file = std::get_if<Staged>(&operation.what);
+    if (file && file->old.valid()) replaced_.push_back(std::move(file->old));
+  }
   batch_.clear();
   touched_.clear();
   inodes_.clear();

@@ -49,6 +49,8 @@ class Applier {
   };
   // Everything that was staged. All of it that has not failed is durable.
   Result commit();
+  // Large files whose place others have taken: their blocks are freed here, which nobody need wait for.
+  void forget_replaced() { replaced_.clear(); }
 
   // What an earlier connection left unfinished: a large file with this name goes on from there. Nothing: what
   // was held is of no use any more.
@@ -70,6 +72,7 @@ class Applier {
     Traits traits;
     Fd file;
     std::optional<Failure> failed;
+    Fd old{};  // the large one that it takes the place of
   };
   struct Nothing {};
   struct Operation {
@@ -114,6 +117,7 @@ class Applier {
   Outcome<Fd> nameless(const std::string& path);
   Outcome<void> put(Large& large, uint64_t offset, std::span<const uint8_t> content);
   Outcome<void> put(Large& large, const mirror::live::FileCopy& frame);
+  static void write_behind(Large& large, uint64_t length);
   Outcome<void> copy_in_place(Large& large, const mirror::live::FileCopy& frame);
   void leave_hole(Large& large, uint64_t until);
   Outcome<void> finish(Large& large);
@@ -155,6 +159,7 @@ class Applier {
   bool held_signed_ = false;  // the source was told of its blocks
   std::map<Inode, Touched> touched_;
   std::vector<Fd> inodes_;  // whose attributes have changed in this batch
+  std::vector<Fd> replaced_;
   // Large files as this session has left them or summed them: the only ones that a delta may start from.
   struct Base {
     int64_t signed_at = 0, made_at = 0;  // change time of the inode then

@@ -25,10 +25,6 @@ constexpr size_t kMaxSuspects = 1000;
 constexpr size_t kMaxNamed = 3;
 static_assert(kPart <= ml::kMaxHashed && kWindow < ml::kMaxHashesWanted);
 
-bool same_version(const Status& a, const Status& b) {
-  return a.size == b.size && a.mtime_ns == b.mtime_ns && a.ctime_ns == b.ctime_ns && a.inode == b.inode;
-}
-
 bool changed_lately(const Status& status) {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);

@@ -135,6 +135,11 @@ class Sender {
   Result<void> send_large(const Reading& reading, const Status& status);
   Result<void> send_parts(const std::string& path, int file, const Status& status, const Sums* base,
                           Sums& made);
+  class Parts;
+  Result<uint64_t> send_whole(int file, const Status& status, const mirror::live::ReadAt& read,
+                              mirror::live::DeltaSink& sink, mirror::live::BlockSums& sums);
+  Result<uint64_t> send_delta(int file, const Status& status, const mirror::live::BlockSums& base,
+                              const mirror::live::ReadAt& read, mirror::live::DeltaSink& sink);
   Result<const Sums*> base_for(const std::string& path, const Status& status, Sums& space);
   Result<void> link_others(const std::string& path, const Status& status);
   Result<void> put(mirror::live::SourceFrame frame, Flight flight);

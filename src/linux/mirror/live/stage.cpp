@@ -20,6 +20,7 @@ namespace ml = mirror::live;
 namespace {
 
 constexpr uint64_t kWriteBehind = 16 * 1024 * 1024;
+constexpr size_t kWorthStarting = 64 * 1024;
 constexpr uint64_t kWorthHolding = 4 * 1024 * 1024;
 constexpr size_t kPiece = 256 * 1024;
 
@@ -92,6 +93,9 @@ bool Applier::stage(const ml::SourceFrame& frame) {
       staged.file = std::move(*made);
       done = write_at(staged.file.get(), 0, file->content);
     }
+    // The disk has something to do while the rest of the batch is being staged.
+    if (done && file->content.size() >= kWorthStarting)
+      (void)::sync_file_range(staged.file.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
     if (done) done = give_attributes(staged.file.get(), staged.status, staged.traits);
     if (!done) staged.failed = done.error();
     staged_bytes_ += file->content.size();
@@ -186,13 +190,17 @@ Outcome<void> Applier::put(Large& large, uint64_t offset, std::span<const uint8_
   large.intact = std::min(large.intact, offset);
   if (auto done = write_at(file, offset, content); !done) return done;
   large.covered = offset + content.size();
-  large.unsynced += content.size();
-  if (large.unsynced > kWriteBehind) {  // the disk begins early, and the batch's sync is short
-    (void)::sync_file_range(file, static_cast<off_t>(large.covered - large.unsynced),
-                            static_cast<off_t>(large.unsynced), SYNC_FILE_RANGE_WRITE);
-    large.unsynced = 0;
-  }
+  write_behind(large, content.size());
   return {};
+}
+
+// The disk begins early with what has been written, up to `covered`: the batch's sync is short then.
+void Applier::write_behind(Large& large, uint64_t length) {
+  large.unsynced += length;
+  if (large.unsynced < kWriteBehind) return;
+  (void)::sync_file_range(large.file.file.get(), static_cast<off_t>(large.covered - large.unsynced),
+                          static_cast<off_t>(large.unsynced), SYNC_FILE_RANGE_WRITE);
+  large.unsynced = 0;
 }
 
 Outcome<void> Applier::put(Large& large, const ml::FileCopy& frame) {
@@ -205,16 +213,23 @@ Outcome<void> Applier::put(Large& large, const ml::FileCopy& frame) {
   }
   const int file = large.file.file.get();
   leave_hole(large, frame.to);
-  large.covered = frame.to + frame.length;
-  if (large.cloned && frame.from == frame.to) return {};
-  if (large.in_place) return copy_in_place(large, frame);
+  if (large.cloned && frame.from == frame.to) {
+    large.covered = frame.to + frame.length;
+    return {};
+  }
+  if (large.in_place) {
+    large.covered = frame.to + frame.length;
+    return copy_in_place(large, frame);
+  }
   auto from = static_cast<off_t>(frame.from), to = static_cast<off_t>(frame.to);
   for (uint64_t left = frame.length; left > 0;) {
     const ssize_t n = ::copy_file_range(large.base.get(), &from, file, &to,
-                                        static_cast<size_t>(std::min<uint64_t>(left, 64U << 20U)), 0);
+                                        static_cast<size_t>(std::min(left, kWriteBehind)), 0);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return failure("cannot copy from the old version of", large.file.path);
     left -= static_cast<uint64_t>(n);
+    large.covered = static_cast<uint64_t>(to);
+    write_behind(large, static_cast<uint64_t>(n));
   }
   return {};
 }
@@ -283,6 +298,7 @@ void Applier::end(const ml::FileEnd& frame) {
   if (!large.file.failed) {
     if (auto done = finish(large); !done) large.file.failed = done.error();
   }
+  if (!large.in_place) large.file.old = std::move(large.base);
   batch_.push_back({frame.number, std::move(large.file)});
 }
 

@@ -331,7 +331,9 @@ class Target {
     for (const ml::Failed& failed : done.failed) {
       if (!out_.put(failed)) return false;
     }
-    return say(ml::Acked{done.last}).has_value();
+    const bool said = say(ml::Acked{done.last}).has_value();
+    applier_->forget_replaced();
+    return said;
   }
 
   bool answer(const ml::SourceFrame& frame) {
