@@ -5,6 +5,7 @@ import os
 import random
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -28,10 +29,11 @@ class Measures:
         shown = [f"{value:.4g}" for value in values[:6]]
         self.say(f"  {figure:34} {system:12} {' '.join(shown)}{' …' if len(values) > 6 else ''}")
 
-    def place(self):
+    def place(self, target_in=None):
         """New empty folders for a source, a target, and what a system remembers."""
         self._places += 1
-        made = [f"{self.folder}/{side}{self._places}" for side in ("source", "target", "state")]
+        made = [f"{target_in if target_in and side == 'target' else self.folder}/{side}{self._places}"
+                for side in ("source", "target", "state")]
         for one in made:
             os.makedirs(one)
         return made
@@ -40,9 +42,9 @@ class Measures:
         subprocess.run(["rm", "-rf", *folders], check=False)
 
     @contextlib.contextmanager
-    def running(self, kind, files=0, size=0, source=None):
+    def running(self, kind, files=0, size=0, source=None, target_in=None):
         """A system at work over a tree; its own target."""
-        own, target, state = self.place()
+        own, target, state = self.place(target_in)
         if source is None:
             source = own
             bounds.plant(source, files, size)
@@ -221,23 +223,29 @@ class Measures:
 
     # --- writers ---
     def writers(self, kinds):
-        """How much slower do programs write while they are followed: in turns with and without."""
+        """How much slower do programs write while they are followed: in turns with and without. The target stands for
+        another machine: it has a processor of its own, and its files are in memory. The writers share theirs with the
+        source."""
         work = {"storm of tiny files, s": self.storm, "fio, random 4 KiB with fsync, s": self.fio}
         if os.path.exists(PGBENCH):
             work["pgbench, transactions a second"] = self.pgbench
         else:
             self.say("bench/mirror: pgbench is not installed (apt-get install postgresql-15): left out")
-        for name, function in work.items():
-            for _ in range(self.options.rounds):
-                source, unused, state = self.place()
-                self.note(name, "nobody", function(source))
-                self.remove(source, unused, state)
-                for kind in kinds:
-                    if not kind.follows:
-                        continue
-                    with self.running(kind) as system:
-                        self.note(name, kind.name, function(system.source))
-                        system.flush()
+        with tempfile.TemporaryDirectory(prefix="clusterd-bench-", dir=MEMORY) as memory, one_processor() as other:
+            for name, function in work.items():
+                for _ in range(self.options.rounds):
+                    source, unused, state = self.place()
+                    bounds.sync(source)
+                    self.note(name, "nobody", function(source))
+                    self.remove(source, unused, state)
+                    for kind in kinds:
+                        if not kind.follows:
+                            continue
+                        with self.running(kind, target_in=memory) as system:
+                            systems.move_to(system.processes().get("target"), other)
+                            bounds.sync(system.source)
+                            self.note(name, kind.name, function(system.source))
+                            system.flush()
 
     @staticmethod
     def storm(root):
@@ -257,6 +265,19 @@ class Measures:
             return database.transactions_a_second(self.options.pgbench_seconds)
 
 
+@contextlib.contextmanager
+def one_processor():
+    """This process and those that it starts have the first processor only; those that are left are for others."""
+    all_of_them = os.sched_getaffinity(0)
+    first, *others = sorted(all_of_them)
+    os.sched_setaffinity(0, {first})
+    try:
+        yield set(others) or all_of_them
+    finally:
+        os.sched_setaffinity(0, all_of_them)
+
+
+MEMORY = "/dev/shm"
 PER_STEP = 500
 STORM = """
 import os, sys

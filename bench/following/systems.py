@@ -192,6 +192,12 @@ def reset_peak(pid):
         file.write("5")
 
 
+def move_to(pid, processors):
+    """All threads of a process; nothing without one."""
+    for thread in os.listdir(f"/proc/{pid}/task") if pid else ():
+        os.sched_setaffinity(int(thread), processors)
+
+
 def processor_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
         words = file.read().rsplit(")", 1)[1].split()
