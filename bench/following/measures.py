@@ -1,5 +1,6 @@
 """The figures: each method measures one, for one system, and notes the raw numbers."""
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -10,7 +11,8 @@ import threading
 import time
 
 import bounds
-import systems
+import systems  # which makes those of tests/mirror known
+import grounds
 
 
 class Measures:
@@ -29,11 +31,10 @@ class Measures:
         shown = [f"{value:.4g}" for value in values[:6]]
         self.say(f"  {figure:34} {system:12} {' '.join(shown)}{' …' if len(values) > 6 else ''}")
 
-    def place(self, target_in=None):
-        """New empty folders for a source, a target, and what a system remembers."""
+    def place(self, **elsewhere):
+        """New empty folders for a source, a target, and what a system remembers; elsewhere: {side: folder}."""
         self._places += 1
-        made = [f"{target_in if target_in and side == 'target' else self.folder}/{side}{self._places}"
-                for side in ("source", "target", "state")]
+        made = [f"{elsewhere.get(side, self.folder)}/{side}{self._places}" for side in ("source", "target", "state")]
         for one in made:
             os.makedirs(one)
         return made
@@ -42,9 +43,9 @@ class Measures:
         subprocess.run(["rm", "-rf", *folders], check=False)
 
     @contextlib.contextmanager
-    def running(self, kind, files=0, size=0, source=None, target_in=None):
+    def running(self, kind, files=0, size=0, source=None, **elsewhere):
         """A system at work over a tree; its own target."""
-        own, target, state = self.place(target_in)
+        own, target, state = self.place(**elsewhere)
         if source is None:
             source = own
             bounds.plant(source, files, size)
@@ -224,27 +225,31 @@ class Measures:
     # --- writers ---
     def writers(self, kinds):
         """How much slower do programs write while they are followed: in turns with and without. The target stands for
-        another machine: it has a processor of its own, and its files are in memory. The writers share theirs with the
-        source."""
+        another machine: its files are in memory, and it is not on the writers' processor. The source is with the
+        target, as where a processor is free for it ("beside"), and then with the writers: what it costs where none is.
+
+        Their files are on a file system of their own, on which nothing is removed before the end: ext4 is slow to make
+        files where many have been removed lately, whoever follows."""
         work = {"storm of tiny files, s": self.storm, "fio, random 4 KiB with fsync, s": self.fio}
         if os.path.exists(PGBENCH):
             work["pgbench, transactions a second"] = self.pgbench
         else:
             self.say("bench/mirror: pgbench is not installed (apt-get install postgresql-15): left out")
-        with tempfile.TemporaryDirectory(prefix="clusterd-bench-", dir=MEMORY) as memory, one_processor() as other:
+        followers = [kind for kind in kinds if kind.follows]
+        with tempfile.TemporaryDirectory(prefix="clusterd-bench-", dir=MEMORY) as memory, \
+                file_system(f"{self.folder}/disk") as disk, one_processor() as other:
             for name, function in work.items():
                 for _ in range(self.options.rounds):
-                    source, unused, state = self.place()
+                    source, _, _ = self.place(source=disk)
                     bounds.sync(source)
                     self.note(name, "nobody", function(source))
-                    self.remove(source, unused, state)
-                    for kind in kinds:
-                        if not kind.follows:
-                            continue
-                        with self.running(kind, target_in=memory) as system:
-                            systems.move_to(system.processes().get("target"), other)
+                    for kind, beside in itertools.product(followers, (True, False)):
+                        source, _, _ = self.place(source=disk)
+                        with self.running(kind, source=source, target=memory) as system:
+                            for role in ("target", "source") if beside else ("target",):
+                                systems.move_to(system.processes().get(role), other)
                             bounds.sync(system.source)
-                            self.note(name, kind.name, function(system.source))
+                            self.note(name, kind.name + (" beside" if beside else ""), function(system.source))
                             system.flush()
 
     @staticmethod
@@ -275,6 +280,17 @@ def one_processor():
         yield set(others) or all_of_them
     finally:
         os.sched_setaffinity(0, all_of_them)
+
+
+@contextlib.contextmanager
+def file_system(place):
+    """A new ext4 in a file beside the mount point."""
+    grounds.mount("ext4", place, 8192, f"{place}.image")
+    os.chmod(place, 0o755)
+    try:
+        yield place
+    finally:
+        grounds.unmount(place)
 
 
 MEMORY = "/dev/shm"

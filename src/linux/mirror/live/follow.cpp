@@ -49,8 +49,9 @@ constexpr unsigned kInit = FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UN
 constexpr size_t kBuffer = 256 * 1024;
 constexpr size_t kMaxBatch = 100'000;  // hints that are turned at once
 constexpr size_t kMaxDirectoryRenames = 200;
-constexpr std::chrono::milliseconds kGather{1};
-constexpr int kTries = 20;  // to open all handles of a batch before the next directory is renamed
+constexpr int kGather = 1;         // ms
+constexpr int kGatherWritten = 4;  // … while there are only writers that go on, whose files rest anyway
+constexpr int kTries = 20;         // to open all handles of a batch before the next directory is renamed
 
 // A directory's handle and a name in it.
 struct Within {
@@ -184,7 +185,10 @@ class Follower::Impl {
           wanted = drains_wanted_;
         }
         // What comes in a burst is taken together, unless somebody waits.
-        if (wanted == drains_done_ && !stop_) std::this_thread::sleep_for(kGather);
+        if (wanted == drains_done_ && !stop_) {
+          pollfd somebody{wake_.get(), POLLIN, 0};
+          (void)::poll(&somebody, 1, written_only_ ? kGatherWritten : kGather);
+        }
       }
       read_all(buffer, wanted);
     }
@@ -206,6 +210,8 @@ class Follower::Impl {
       for (const std::string& root : anchors_.roots())
         hints.push_back({Hint::Kind::kLost, root, "", "", true});
     }
+    written_only_ =
+        std::ranges::all_of(hints, [](const Hint& hint) { return hint.kind == Hint::Kind::kWritten; });
     if (!hints.empty()) sink_(std::move(hints));
     if (read_ - carried_.size() < goal_->read) return;
     delivered_ = goal_->at;
@@ -447,7 +453,8 @@ class Follower::Impl {
     std::chrono::steady_clock::time_point at;
   };
   std::optional<Goal> goal_;
-  uint64_t read_ = 0;  // events so far
+  bool written_only_ = false;  // the last batch
+  uint64_t read_ = 0;          // events so far
   std::atomic<bool> stop_ = false;
   std::thread thread_;
 };

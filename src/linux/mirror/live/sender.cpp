@@ -180,11 +180,11 @@ Result<Sender::Found> Sender::send_file(const Reading& reading, Status status) {
       status = *now;
     }
   }
-  // A file that is written all the time takes a twentieth of this thread at most.
+  // A file that is written all the time takes a fortieth of this thread at most.
   const auto cost = Clock::now() - begun;
   if (cost > std::chrono::milliseconds(2)) {
     if (resting_.size() > kMaxResting) resting_.clear();
-    resting_[reading.path] = Clock::now() + std::min<Clock::duration>(20 * cost, std::chrono::seconds(20));
+    resting_[reading.path] = Clock::now() + std::min<Clock::duration>(40 * cost, std::chrono::seconds(20));
   }
   if (auto ok = link_others(reading.as, status); !ok) return tl::unexpected(ok.error());
   return Found::kSent;
