@@ -114,9 +114,10 @@ void DirtySet::forget(uint64_t heard) {
   while (!moved_.empty() && heard_ - moved_.size() < heard) moved_.pop_front();
 }
 
-bool DirtySet::wants_contents(std::string_view path) const {
+std::optional<Instant> DirtySet::contents_wanted(std::string_view path) const {
   const auto it = names_.find(path);
-  return it != names_.end() && (it->second.marks & kContents) != 0;
+  if (it == names_.end() || (it->second.marks & kContents) == 0) return std::nullopt;
+  return it->second.since;
 }
 
 void DirtySet::finished(std::string_view path) {
@@ -184,7 +185,7 @@ void DirtySet::renamed(std::string_view from, std::string_view to, bool director
     here.marks |= directory ? kSubtree : kContents;
   } else {
     renames_.push_back(
-        {std::string(from), std::string(to), std::string(object), unfinished, directory, heard_});
+        {std::string(from), std::string(to), std::string(object), unfinished, directory, heard_, now});
   }
   if (names_.size() > kMaxMarks) shrink(now);
 }

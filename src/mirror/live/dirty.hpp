@@ -60,6 +60,7 @@ struct DirtyRename {
   bool unfinished = false;
   bool directory = false;
   uint64_t number = 0;  // DirtySet::heard, once this one had been heard of
+  Instant since{};      // when it was heard of
 };
 
 class DirtySet {
@@ -104,7 +105,8 @@ class DirtySet {
                                                                     Instant until = Instant::max());
   // What is there now is due now.
   void hasten(Instant now);
-  [[nodiscard]] bool wants_contents(std::string_view path) const;
+  // Since when the contents of `path` are to be sent, if they are.
+  [[nodiscard]] std::optional<Instant> contents_wanted(std::string_view path) const;
   [[nodiscard]] bool holds(std::string_view path) const { return names_.find(path) != names_.end(); }
 
   [[nodiscard]] bool is_created(std::string_view path) const {

@@ -156,6 +156,37 @@ TEST_F(LivePair, AnUnchangedTreeCostsDigests) {
   EXPECT_EQ(r.bytes, 0U);
 }
 
+// Whoever orders a flush waits for what was changed before, and not for what is renamed all the time.
+TEST_F(LivePair, AFlushEndsWhileFoldersAreRenamedWithoutAPause) {
+  fs::create_directories(at("s/busy"));
+  start();
+  expect_done(Kind::kRun);
+  std::atomic<bool> stop = false;
+  std::atomic<int> turns = 0;
+  std::thread renaming([&] {
+    for (int i = 0; !stop; i = (i + 1) % 50) {
+      const std::string one = at("s/busy/" + std::to_string(i)), next = at("s/busy/" + std::to_string(i + 1));
+      fs::create_directories(one + "/a/b");
+      std::ofstream(one + "/a/b/file") << i;
+      fs::remove_all(next);
+      fs::rename(one, next);
+      ++turns;
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    const int begun = turns;
+    while (turns < begun + 50) std::this_thread::yield();
+    const std::string name = "/before" + std::to_string(i);
+    write("s" + name, "text");
+    expect_done(Kind::kFlush);
+    EXPECT_EQ(read("t" + name), "text");
+  }
+  stop = true;
+  renaming.join();
+  expect_done(Kind::kFlush);
+  EXPECT_EQ(differences(), "");
+}
+
 TEST_F(LivePair, ASameSizeRewriteWithItsOldTimeIsFound) {
   write("s/f", "before");
   start();

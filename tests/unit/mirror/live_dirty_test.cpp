@@ -47,12 +47,12 @@ TEST(LiveDirtyNames, WhatIsAskedOfThem) {
   EXPECT_EQ(dirty.oldest(), at(1));
   EXPECT_TRUE(dirty.holds("/a"));
   EXPECT_FALSE(dirty.holds("/d"));
-  EXPECT_TRUE(dirty.wants_contents("/a"));
-  EXPECT_FALSE(dirty.wants_contents("/b"));
-  EXPECT_FALSE(dirty.wants_contents("/d"));
+  EXPECT_EQ(dirty.contents_wanted("/a"), at(2));
+  EXPECT_FALSE(dirty.contents_wanted("/b"));
+  EXPECT_FALSE(dirty.contents_wanted("/d"));
   dirty.finished("/a");
   dirty.finished("/d");
-  EXPECT_FALSE(dirty.wants_contents("/a"));
+  EXPECT_FALSE(dirty.contents_wanted("/a"));
   EXPECT_TRUE(dirty.holds("/a"));
   EXPECT_FALSE(dirty.holds("/d"));
 }
@@ -98,7 +98,9 @@ TEST(LiveDirtyNames, NothingIsLeftOfWhatIsCleared) {
   EXPECT_THAT(dirty.take_orphans().objects, IsEmpty());
   // Nor of what the hints said was at a path: this rename fits.
   dirty.renamed("/b", "/c", false, "another", at(2), at(2));
-  EXPECT_EQ(dirty.take_renames().size(), 1U);
+  const auto renames = dirty.take_renames();
+  ASSERT_EQ(renames.size(), 1U);
+  EXPECT_EQ(renames[0].since, at(2));
 }
 
 // --- orphans

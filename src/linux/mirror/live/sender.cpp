@@ -59,7 +59,7 @@ Result<void> Sender::put(ml::SourceFrame frame, Flight flight) {
 
 void Sender::sent(const std::string& path, std::string object) {
   const auto now = Clock::now();
-  lately_[path] = {now, std::move(object)};
+  lately_[path] = {now, std::move(object), since};
   lately_order_.emplace_back(now, path);
   if (lately_order_.size() > kMaxLately) forget_sent(lately_order_.front().first);
 }
@@ -75,7 +75,7 @@ void Sender::forget_sent(Clock::time_point until) {
 Sender::Lately Sender::sent_lately(std::string_view folder) const {
   Lately out;
   for (auto it = lately_.lower_bound(folder); it != lately_.end() && ml::is_within(it->first, folder); ++it)
-    out.emplace_back(it->first, it->second.object);
+    out.push_back({it->first, it->second.object, it->second.since});
   return out;
 }
 
@@ -274,10 +274,10 @@ Result<void> Sender::rename(const std::string& from, const std::string& to, cons
     it = path || ml::is_within(it->first, to) ? sums_.erase(it) : std::next(it);
   }
   sums_.merge(kept);
-  for (const auto& [path, was] : sent_lately(to)) lately_.erase(path);
-  for (const auto& [path, was] : sent_lately(from)) {
-    auto node = lately_.extract(path);
-    node.key() = *ml::moved(path, from, to);
+  for (const SentLately& each : sent_lately(to)) lately_.erase(each.path);
+  for (const SentLately& each : sent_lately(from)) {
+    auto node = lately_.extract(each.path);
+    node.key() = *ml::moved(each.path, from, to);
     lately_order_.emplace_back(node.mapped().at, node.key());
     lately_.insert(std::move(node));
   }

@@ -88,7 +88,11 @@ class Sender {
 
   // What was sent while renames made before may not have been known yet: the path, and the handle of what was
   // found there ("": nothing, and so it was removed).
-  using Lately = std::vector<std::pair<std::string, std::string>>;
+  struct SentLately {
+    std::string path, object;
+    Instant since;  // of the change that it was sent for
+  };
+  using Lately = std::vector<SentLately>;
   [[nodiscard]] Lately sent_lately(std::string_view folder) const;
   // Renames made until then are known, and dealt with.
   void forget_sent(Clock::time_point until);
@@ -172,6 +176,7 @@ class Sender {
   struct Sent {
     Clock::time_point at;
     std::string object;
+    Instant since;
   };
   std::map<std::string, Sent, mirror::live::PathOrder> lately_;
   std::deque<std::pair<Clock::time_point, std::string>> lately_order_;

@@ -98,15 +98,15 @@ Session::~Session() {
 // Whatever is on its way may have been done there or not, and whole or in part: it is looked at again, with
 // the directories that it is in. The next session finds it marked.
 void Session::hand_back() {
-  const auto at_once = std::chrono::milliseconds(0);
+  const Instant now = now_instant();
   std::set<std::string> folders;
   for (const auto& [path, marks] : sender_.in_doubt()) {
-    mark(path, marks, at_once, false);
+    mark(path, marks, now, now);
     if (folders.insert(folder_of(path)).second && place_.anchors.covers(folder_of(path)))
-      mark(folder_of(path), ml::kAttributes, at_once, false);
+      mark(folder_of(path), ml::kAttributes, now, now);
   }
   // Whether a rename led to what was meant is not known yet.
-  for (const auto& [path, object] : expected_) mark(path, kAll | ml::kSubtree, at_once, false);
+  for (const auto& [path, object] : expected_) mark(path, kAll | ml::kSubtree, now, now);
 }
 
 void Session::exact(bool value) {
@@ -115,8 +115,8 @@ void Session::exact(bool value) {
   place_.shared.exact = value;
   // What was renamed meanwhile is looked at by both its names: another directory may have the old one by now.
   for (const ml::DirtyRename& rename : dirty.take_renames()) {
-    dirty.mark(rename.from, kAll | ml::kSubtree, now_instant(), now_instant());
-    dirty.mark(rename.to, kAll | ml::kSubtree, now_instant(), now_instant());
+    dirty.mark(rename.from, kAll | ml::kSubtree, rename.since, now_instant());
+    dirty.mark(rename.to, kAll | ml::kSubtree, rename.since, now_instant());
   }
   told_ = dirty.heard();
   dirty.forget(told_);
@@ -126,11 +126,6 @@ void Session::told(uint64_t heard) {
   const std::lock_guard lock(place_.shared.mutex);
   told_ = heard;
   place_.shared.dirty.forget(heard);
-}
-
-void Session::mark(const std::string& path, uint8_t marks, std::chrono::milliseconds after, bool urgent) {
-  const Instant now = now_instant();
-  mark(path, marks, urgent ? kFirst : now, now + after);
 }
 
 // By the name that it has after all renames that have been heard of.
@@ -374,7 +369,7 @@ void Session::scrub(ScrubPlace& place) {
   };
   scrub_ = std::make_unique<Scrub>(place_.anchors, place_.mirror, seed_, out_, place,
                                    Scrub::Hooks{at_rest, [this](const std::string& path) {
-                                                  mark(path, kAll, std::chrono::milliseconds(0), false);
+                                                  mark(path, kAll, now_instant(), now_instant());
                                                   const std::lock_guard lock(place_.shared.mutex);
                                                   place_.shared.wake.notify_all();
                                                 }});

@@ -86,18 +86,25 @@ class Session {
   Result<void> wait_for(Instant deadline);
   Result<void> work();
   struct Due;
+  struct Scope {  // a directory whose contents are to be compared
+    std::string path;
+    Instant since;  // of the oldest change that asks for it
+  };
+  using Scopes = std::vector<Scope>;
   [[nodiscard]] Due take_due();
   Result<void> perform_renames(Due& due);
+  [[nodiscard]] Instant oldest_change(const mirror::live::DirtyRename& rename) const;
   Result<bool> send_unfinished(Due& due, size_t which, std::set<std::string>& finished);
   Result<bool> perform_rename(Due& due, size_t which, std::set<std::string>& finished);
   void mark_orphans(mirror::live::DirtySet::Orphans orphans);
   template <class Marks>
   void give_back(const Marks& marks);
-  [[nodiscard]] std::vector<std::string> to_look_at_again(const mirror::live::DirtyRename& rename) const;
-  void mark_all();
-  Result<void> perform_marks(const Due& due, std::vector<std::string>& scopes);
-  Result<void> perform_mark(const std::string& path, mirror::live::DirtyName name,
-                            std::vector<std::string>& scopes);
+  [[nodiscard]] Scopes to_look_at_again(const mirror::live::DirtyRename& rename) const;
+  void mark_all(Instant since);
+  void mark_scopes(const Scopes& scopes, uint8_t marks);
+  Result<void> perform_marks(const Due& due, Scopes& scopes);
+  Result<void> perform_mark(const std::string& path, mirror::live::DirtyName name, Scopes& scopes);
+  Result<void> compare_scopes(const Scopes& scopes);
   Result<void> compare(std::vector<std::string> scopes, const mirror::ManifestHeader* last, bool confirmed);
   Result<std::optional<std::string>> disaster(const mirror::ManifestHeader* last, bool whole);
   Result<void> find_names(const std::vector<std::pair<std::string, mirror::live::DirtyName>>& due);
@@ -107,7 +114,6 @@ class Session {
                                                  const mirror::RootsNow& now);
   void settle();
   void again(const Sender::Again& again);
-  void mark(const std::string& path, uint8_t marks, std::chrono::milliseconds after, bool urgent);
   void mark(const std::string& path, uint8_t marks, Instant since, Instant due,
             const std::string& object = "");
   void put_back(const std::string& path, const mirror::live::DirtyName& name, Instant due);

@@ -101,7 +101,7 @@ Result<void> Session::work() {
   if (sender_.in_flight() > kMaxInFlight) {
     if (auto ok = wait([this] { return sender_.in_flight() < kMaxInFlight / 2; }); !ok) return ok;
   }
-  std::vector<std::string> scopes;
+  Scopes scopes;
   // What was sent before then does not lie below any rename that is still to be heard of.
   const auto delivered =
       place_.follower ? place_.follower->delivered() : std::chrono::steady_clock::time_point::max();
@@ -119,12 +119,22 @@ Result<void> Session::work() {
   sender_.forget_sent(delivered);
   if (done = perform_marks(due, scopes); !done) return done;
   done = out_.flush();
-  if (done && !scopes.empty()) done = compare(scopes, nullptr, confirmed_);
-  if (!done) {
-    for (const std::string& scope : scopes)
-      mark(scope, kAll | ml::kSubtree, std::chrono::milliseconds(0), false);
-  }
+  if (done && !scopes.empty()) done = compare_scopes(scopes);
+  if (!done) mark_scopes(scopes, kAll | ml::kSubtree);
   return done;
+}
+
+Result<void> Session::compare_scopes(const Scopes& scopes) {
+  std::vector<std::string> paths;
+  sender_.since = std::ranges::min_element(scopes, {}, &Scope::since)->since;
+  for (const Scope& scope : scopes) paths.push_back(scope.path);
+  auto done = compare(std::move(paths), nullptr, confirmed_);
+  sender_.since = kFirst;
+  return done;
+}
+
+void Session::mark_scopes(const Scopes& scopes, uint8_t marks) {
+  for (const Scope& scope : scopes) mark(scope.path, marks, scope.since, now_instant());
 }
 
 // With the lock of what is shared.
@@ -154,18 +164,30 @@ Result<void> Session::perform_renames(Due& due) {
     const ml::DirtyRename& rename = due.renames[i];
     // When the connection breaks, none of those that are left is performed.
     const bool doubted = !done || touches(rename.from) || touches(rename.to);
+    const Instant since = oldest_change(rename);
+    sender_.since = rename.since;
     if (!doubted) done = perform_rename(due, i, finished);
     told(rename.number);
     if (!doubted && done && *done) continue;
     // Whatever the target has there is looked at by name.
     for (const std::string& path : {rename.from, rename.to}) {
-      mark(path, kAll | ml::kSubtree, std::chrono::milliseconds(0), true);
+      mark(path, kAll | ml::kSubtree, since, now_instant());
       doubtful.push_back(path);
     }
   }
+  sender_.since = kFirst;
   told(due.heard);
   if (!done) return tl::unexpected(done.error());
   return {};
+}
+
+// What is in doubt if it cannot be performed: itself, and what was sent while it was not known.
+Instant Session::oldest_change(const ml::DirtyRename& rename) const {
+  Instant since = rename.since;
+  for (const std::string& path : {rename.from, rename.to}) {
+    for (const auto& sent : sender_.sent_lately(path)) since = std::min(since, sent.since);
+  }
+  return since;
 }
 
 // The contents of a renamed file that are still to be sent, or were being sent when the rename was heard of
@@ -178,21 +200,28 @@ Result<bool> Session::send_unfinished(Due& due, size_t which, std::set<std::stri
     if (auto there = ml::moved(now, due.renames[i].from, due.renames[i].to)) now = std::move(*there);
   }
   bool unfinished = rename.unfinished;
+  Instant since = rename.since;
   // Marks are taken in the order of their paths.
   const auto it = std::ranges::lower_bound(due.marks, now, ml::PathOrder{},
                                            [](const auto& mark) -> const std::string& { return mark.first; });
   if (it != due.marks.end() && it->first == now && (it->second.marks & ml::kContents) != 0) {
     unfinished = true;
+    since = std::min(since, it->second.since);
     it->second.marks &= static_cast<uint8_t>(~ml::kContents);
   }
   {
     const std::lock_guard lock(place_.shared.mutex);
-    unfinished = unfinished || place_.shared.dirty.wants_contents(now);
+    if (const auto wanted = place_.shared.dirty.contents_wanted(now)) {
+      unfinished = true;
+      since = std::min(since, *wanted);
+    }
     if (!unfinished || !finished.insert(now).second) return true;
     place_.shared.dirty.finished(now);
   }
   if (object_at(place_.anchors, now) != rename.object) return false;
+  sender_.since = since;
   auto sent = sender_.contents(now, rename.from);
+  sender_.since = rename.since;
   if (!sent) return tl::unexpected(sent.error());
   return *sent != Sender::Found::kGone;
 }
@@ -200,8 +229,8 @@ Result<bool> Session::send_unfinished(Due& due, size_t which, std::set<std::stri
 // False: what the target has at the old name need not be what was renamed.
 Result<bool> Session::perform_rename(Due& due, size_t which, std::set<std::string>& finished) {
   const ml::DirtyRename& rename = due.renames[which];
-  for (const auto& [path, object] : sender_.sent_lately(rename.from)) {
-    if (path == rename.from && object != rename.object) return false;
+  for (const auto& sent : sender_.sent_lately(rename.from)) {
+    if (sent.path == rename.from && sent.object != rename.object) return false;
   }
   for (const std::string& folder : due.above[which]) {
     if (auto ok = sender_.send(folder, ml::kAttributes); !ok) return tl::unexpected(ok.error());
@@ -213,10 +242,10 @@ Result<bool> Session::perform_rename(Due& due, size_t which, std::set<std::strin
   const auto again = to_look_at_again(rename);
   if (auto ok = sender_.rename(rename.from, rename.to, rename.object); !ok) return tl::unexpected(ok.error());
   told(rename.number);
-  for (const std::string& path : again) mark(path, kAll | ml::kSubtree, std::chrono::milliseconds(0), true);
+  mark_scopes(again, kAll | ml::kSubtree);
   if (expected_.size() > kMaxExpected) {
     expected_.clear();
-    mark_all();
+    mark_all(kFirst);
   }
   std::vector<std::pair<std::string, std::string>> carried;
   for (auto it = expected_.lower_bound(rename.from);
@@ -233,7 +262,8 @@ Result<bool> Session::perform_rename(Due& due, size_t which, std::set<std::strin
 
 // A file that was changed by a name that is gone may have other names.
 void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
-  bool seek = orphans.too_many && !place_.links.empty();
+  std::optional<Instant> seek;  // for what has changed since then
+  if (orphans.too_many && !place_.links.empty()) seek = kFirst;
   for (const auto& [object, name] : orphans.objects) {
     const auto found = find_object(place_.anchors, object);
     if (!found || found->status.type == 'd') continue;
@@ -242,7 +272,8 @@ void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
     if (!names.empty()) continue;
     if (found->path.empty()) {
       // Not even one of its names is known: there may be one all the same.
-      seek = seek || (found->status.links > 1 && (name.marks & ml::kName) != 0);
+      if (found->status.links > 1 && (name.marks & ml::kName) != 0)
+        seek = std::min(seek.value_or(name.since), name.since);
       continue;
     }
     // This one is as it is now: it may be what a rename has led to that is not heard of yet, or just now.
@@ -250,25 +281,26 @@ void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
     const std::lock_guard lock(place_.shared.mutex);
     place_.shared.dirty.mark(found->path, name.marks & kAll, name.since, now_instant());
   }
-  if (seek) mark_all();
+  if (seek) mark_all(*seek);
 }
 
-void Session::mark_all() {
+void Session::mark_all(Instant since) {
   for (const std::string& root : place_.anchors.roots())
-    mark(root, ml::kAttributes | ml::kSubtree, std::chrono::milliseconds(0), true);
+    mark(root, ml::kAttributes | ml::kSubtree, since, now_instant());
 }
 
 // What was sent below either name before the rename was known may have gone to the wrong one of them: the
 // names that it has after the rename.
-std::vector<std::string> Session::to_look_at_again(const ml::DirtyRename& rename) const {
-  std::vector<std::string> again;
-  for (const auto& [path, object] : sender_.sent_lately(rename.from)) {
-    if (path == rename.from) continue;
-    std::string now = *ml::moved(path, rename.from, rename.to);
-    if (object_at(place_.anchors, now) != object) again.push_back(std::move(now));
+Session::Scopes Session::to_look_at_again(const ml::DirtyRename& rename) const {
+  Scopes again;
+  for (const auto& sent : sender_.sent_lately(rename.from)) {
+    if (sent.path == rename.from) continue;
+    std::string now = *ml::moved(sent.path, rename.from, rename.to);
+    if (object_at(place_.anchors, now) != sent.object)
+      again.push_back({std::move(now), std::min(sent.since, rename.since)});
   }
-  for (const auto& [path, object] : sender_.sent_lately(rename.to)) {
-    if (path != rename.to) again.push_back(path);
+  for (const auto& sent : sender_.sent_lately(rename.to)) {
+    if (sent.path != rename.to) again.push_back({sent.path, std::min(sent.since, rename.since)});
   }
   return again;
 }
@@ -282,7 +314,7 @@ void Session::give_back(const Marks& marks) {
   }
 }
 
-Result<void> Session::perform_marks(const Due& taken, std::vector<std::string>& scopes) {
+Result<void> Session::perform_marks(const Due& taken, Scopes& scopes) {
   const auto& due = taken.marks;
   if (due.empty()) return {};
   auto done = check_roots();
@@ -302,7 +334,7 @@ Result<void> Session::perform_marks(const Due& taken, std::vector<std::string>& 
   sender_.since = kFirst;
   if (!done) {
     give_back(waiting);
-    for (const std::string& scope : scopes) mark(scope, ml::kSubtree, std::chrono::milliseconds(0), false);
+    mark_scopes(scopes, ml::kSubtree);
     return done;
   }
   // Had they been renamed, that is known now.
@@ -345,8 +377,7 @@ Result<void> Session::find_names(const std::vector<std::pair<std::string, ml::Di
   }
 }
 
-Result<void> Session::perform_mark(const std::string& path, ml::DirtyName name,
-                                   std::vector<std::string>& scopes) {
+Result<void> Session::perform_mark(const std::string& path, ml::DirtyName name, Scopes& scopes) {
   if (const auto rest = sender_.resting_until(path);
       rest && !flushing_ && (name.marks & ml::kContents) != 0) {
     put_back(path, name,
@@ -373,7 +404,8 @@ Result<void> Session::perform_mark(const std::string& path, ml::DirtyName name,
   if ((name.marks & (ml::kName | ml::kAttributes | ml::kContents)) == 0) name.marks |= ml::kAttributes;
   auto found = sender_.send(path, name.marks);
   if (!found) return tl::unexpected(found.error());
-  if (*found == Sender::Found::kDirectory && (name.marks & ml::kSubtree) != 0) scopes.push_back(path);
+  if (*found == Sender::Found::kDirectory && (name.marks & ml::kSubtree) != 0)
+    scopes.push_back({path, name.since});
   if (*found != Sender::Found::kGone) return {};
   if (place_.anchors.is_root(path)) {
     return fail(Code::kConfig, fmt::format("{} does not exist", mirror::escape(path)));
@@ -408,12 +440,12 @@ Result<void> Session::between() {
   }
   between_ = true;
   const Instant since = sender_.since;
-  std::vector<std::string> scopes;
+  Scopes scopes;
   mark_orphans(std::move(due.orphans));
   auto done = perform_marks(due, scopes);
   between_ = false;
   sender_.since = since;
-  for (const std::string& scope : scopes) mark(scope, ml::kSubtree, std::chrono::milliseconds(0), true);
+  mark_scopes(scopes, ml::kSubtree);
   return done ? out_.flush() : done;
 }
 
