@@ -1,6 +1,8 @@
 #include "mirror/live/agreement.hpp"
 
+#include <algorithm>
 #include <memory>
+#include <set>
 
 #include "mirror/escape.hpp"
 #include "mirror/live/entry.hpp"
@@ -87,6 +89,45 @@ void play(Tree& tree, Line line) {
   }
 }
 
+// Paths, escaped, of which none lies within another. Escaping keeps what lies within what.
+class Tops {
+ public:
+  void add(std::string path) {
+    if (covers(path)) return;
+    for (auto it = paths_.lower_bound(path); it != paths_.end() && is_within(*it, path);)
+      it = paths_.erase(it);
+    paths_.insert(std::move(path));
+  }
+  [[nodiscard]] bool covers(std::string_view path) const {
+    const auto after = paths_.upper_bound(path);
+    return after != paths_.begin() && is_within(path, *std::prev(after));
+  }
+  [[nodiscard]] std::vector<std::string> within(std::string_view path) const {
+    std::vector<std::string> out;
+    for (auto it = paths_.lower_bound(path); it != paths_.end() && is_within(*it, path); ++it)
+      out.push_back(*it);
+    return out;
+  }
+  [[nodiscard]] bool touches(std::string_view path) const {
+    const auto at = paths_.lower_bound(path);
+    return covers(path) || (at != paths_.end() && is_within(*at, path));
+  }
+  [[nodiscard]] const auto& paths() const { return paths_; }
+
+ private:
+  std::set<std::string, PathOrder> paths_;
+};
+
+// Where the path begins in the line of an entry: behind its other fields.
+size_t path_in_entry(std::string_view line) {
+  size_t at = 0;
+  for (int fields = 0; fields < 9; ++fields) {
+    at = line.find(' ', at);
+    if (at++ == std::string_view::npos) return line.size();
+  }
+  return at;
+}
+
 EntryStream failing(Error error) {
   return [error]() -> Result<std::optional<Entry>> { return tl::unexpected(error); };
 }
@@ -98,6 +139,35 @@ std::string write_leaving(std::string_view path) { return "! " + escape(path) + 
 std::string write_gone(std::string_view path) { return "- " + escape(path) + "\n"; }
 std::string write_moved(std::string_view from, std::string_view to) {
   return "> " + escape(from) + "\t" + escape(to) + "\n";
+}
+
+Concerned concerned(const std::vector<std::string>& lines, const std::vector<std::string>& scopes) {
+  Tops tops;  // as they were called before the lines that have been looked at: from the last one backwards
+  for (const std::string& scope : scopes) tops.add(escape(scope));
+  Concerned out;
+  for (size_t i = lines.size(); i-- > 0;) {
+    const std::string_view line = lines[i];
+    if (line.size() < 3) continue;
+    const std::string_view rest = line.substr(2);
+    bool concerns = false;
+    if (line[0] == '+') {
+      concerns = tops.covers(line.substr(path_in_entry(line)));
+    } else if (const size_t tab = rest.find('\t'); line[0] == '>' && tab != std::string_view::npos) {
+      const std::string_view from = rest.substr(0, tab), to = rest.substr(tab + 1);
+      concerns = tops.touches(from) || tops.touches(to);
+      if (tops.covers(to)) tops.add(std::string(from));
+      for (const std::string& path : tops.within(to)) tops.add(*moved(path, to, from));
+    } else {
+      concerns = tops.touches(rest);
+    }
+    if (concerns) out.lines.push_back(i);
+  }
+  std::reverse(out.lines.begin(), out.lines.end());
+  for (const std::string& path : tops.paths()) {
+    if (auto raw = unescape(path)) out.paths.push_back(std::move(*raw));
+  }
+  std::sort(out.paths.begin(), out.paths.end(), PathOrder{});
+  return out;
 }
 
 bool Overlay::take(std::string_view text) {

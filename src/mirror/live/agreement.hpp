@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "mirror/live/dirty.hpp"
 #include "mirror/manifest.hpp"
@@ -23,6 +24,16 @@ namespace clusterd::mirror::live {
 [[nodiscard]] std::string write_leaving(std::string_view path);
 [[nodiscard]] std::string write_gone(std::string_view path);
 [[nodiscard]] std::string write_moved(std::string_view from, std::string_view to);
+
+// What of a log concerns `scopes`: numbers of lines, in order, and the paths at and below which the manifest
+// holds what had been there when the log began (in tree order, none within another). More may be named than
+// is needed. All lines have to be good ones: this looks at their paths only.
+struct Concerned {
+  std::vector<size_t> lines;
+  std::vector<std::string> paths;
+};
+[[nodiscard]] Concerned concerned(const std::vector<std::string>& lines,
+                                  const std::vector<std::string>& scopes);
 
 class Overlay {
  public:

@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "mirror/live/agreement.hpp"
+#include "mirror/live/entry.hpp"
 
 namespace clusterd::mirror::live {
 namespace {
@@ -120,6 +122,69 @@ TEST(LiveAgreementLog, IsMergedAsItIsPlayed) {
     const auto all = read(overlay_of(with_move).over(stream_of(manifest)));
     ASSERT_THAT(merged, testing::ElementsAreArray(all)) << testing::PrintToString(lines);
   }
+}
+
+// What concerns a part of the tree is all that has to be known of it: of the log, and of the manifest.
+TEST(LiveAgreementLog, APartIsToldByWhatConcernsIt) {
+  const std::vector<std::string> paths = {"/a",    "/a/x", "/a/x/1", "/a/x/2", "/a/y", "/a-", "/ab",
+                                          "/ab/x", "/b\n", "/b\n/1", "/b\\",   "/c",   "/c/d"};
+  const auto is_in = [](const std::vector<std::string>& folders, const std::string& path) {
+    return std::any_of(folders.begin(), folders.end(), [&](const auto& f) { return is_within(path, f); });
+  };
+  std::mt19937 random(6);
+  size_t left_out = 0, moves = 0;
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<Entry> manifest;
+    for (const std::string& path : paths) {
+      if (random() % 2 == 0) manifest.push_back(entry(path, 100));
+    }
+    std::sort(manifest.begin(), manifest.end(),
+              [](const auto& a, const auto& b) { return path_before(a.path, b.path); });
+    const auto any = [&] { return paths[random() % paths.size()]; };
+    std::vector<std::string> lines;
+    for (uint64_t n = 1 + random() % 8; n > 0; --n) {
+      const std::string path = any(), to = any();
+      const auto kind = random() % 4;
+      if (kind == 3 && (is_within(path, to) || is_within(to, path))) continue;
+      lines.push_back(kind == 0   ? write_gone(path)
+                      : kind == 1 ? write_agreed(entry(path, n))
+                      : kind == 2 ? write_leaving(path)
+                                  : write_moved(path, to));
+      moves += kind == 3;
+    }
+    std::vector<std::string> scopes = {any()};
+    if (random() % 3 == 0) scopes.push_back(any());
+    std::sort(scopes.begin(), scopes.end(), path_before);
+    if (scopes.size() == 2 && is_within(scopes[1], scopes[0])) scopes.pop_back();
+
+    auto bare = lines;
+    for (std::string& line : bare) line.pop_back();
+    const Concerned part = concerned(bare, scopes);
+    ASSERT_TRUE(std::is_sorted(part.lines.begin(), part.lines.end()));
+    ASSERT_TRUE(std::is_sorted(part.paths.begin(), part.paths.end(), PathOrder{}));
+    std::vector<std::string> some_lines;
+    for (const size_t number : part.lines) some_lines.push_back(lines[number]);
+    std::vector<Entry> some;
+    for (const Entry& e : manifest) {
+      if (is_in(part.paths, e.path)) some.push_back(e);
+    }
+    left_out += manifest.size() - some.size() + lines.size() - some_lines.size();
+    const auto in_scopes = [&](std::vector<std::string> all) {
+      std::erase_if(all,
+                    [&](const std::string& each) { return !is_in(scopes, each.substr(0, each.rfind(':'))); });
+      return all;
+    };
+    const auto whole = in_scopes(read(overlay_of(lines).over(stream_of(manifest))));
+    ASSERT_THAT(in_scopes(read(overlay_of(some_lines).over(stream_of(some)))),
+                testing::ElementsAreArray(whole))
+        << testing::PrintToString(lines) << testing::PrintToString(scopes);
+  }
+  EXPECT_GT(left_out, 100'000U);
+  EXPECT_GT(moves, 10'000U);
+}
+
+TEST(LiveAgreementLog, WhatIsNoLineConcernsNothing) {
+  EXPECT_THAT(concerned({"", "+", "+ f 644", ">", "> /a", "- /b", "? /a"}, {"/a"}).lines, ElementsAre(4, 6));
 }
 
 TEST(LiveAgreementLog, MovesWhatIsBelowAndReplacesWhatWasThere) {

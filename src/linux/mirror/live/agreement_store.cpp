@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "linux/mirror/manifest_part.hpp"
 #include "mirror/escape.hpp"
 
 namespace clusterd::live {
@@ -45,10 +46,13 @@ Result<AgreementStore::Opened> AgreementStore::open_locked() {
     manifest = std::unique_ptr<ManifestFile>{};
   }
   ml::Overlay overlay;
+  good_log_ = true;
   if (auto log = LineReader::open(log_path_)) {
     while (true) {
       auto line = (*log)->next();
-      if (!line || !*line || !overlay.take(**line)) break;  // cut by a crash: the rest is not known
+      if (line && !*line) break;
+      good_log_ = line && overlay.take(**line);
+      if (!good_log_) break;  // cut by a crash: the rest is not known
     }
   }
   lines_ = overlay.lines();
@@ -63,6 +67,42 @@ Result<AgreementStore::Opened> AgreementStore::open_locked() {
     return file ? file->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
   });
   return out;
+}
+
+Result<AgreementStore::Opened> AgreementStore::open(const std::vector<std::string>& scopes) {
+  const std::lock_guard lock(mutex_);
+  flush_locked();
+  if (!good_log_) return open_locked();
+  std::vector<std::string> lines;
+  if (auto log = LineReader::open(log_path_)) {
+    while (true) {
+      auto line = (*log)->next();
+      if (!line) return open_locked();
+      if (!*line) break;
+      lines.push_back(std::move(**line));
+    }
+  }
+  auto concerned = ml::concerned(lines, scopes);
+  ml::Overlay overlay;
+  for (const size_t number : concerned.lines) {
+    if (!overlay.take(lines[number])) return open_locked();
+  }
+  Opened out;
+  auto manifest = ManifestPart::open(path_, std::move(concerned.paths));
+  if (!manifest) return tl::unexpected(manifest.error());
+  const std::shared_ptr<ManifestPart> part = std::move(*manifest);
+  if (part) out.header = part->header();
+  out.entries = std::move(overlay).over([part]() -> Result<std::optional<Entry>> {
+    return part ? part->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
+  });
+  return out;
+}
+
+Result<std::optional<mirror::ManifestHeader>> AgreementStore::header() {
+  auto manifest = ManifestFile::open(path_);
+  if (!manifest) return tl::unexpected(manifest.error());
+  if (!*manifest) return std::optional<mirror::ManifestHeader>{};
+  return (*manifest)->header();
 }
 
 void AgreementStore::put_aside() {
@@ -92,7 +132,10 @@ void AgreementStore::flush_locked() {
   for (std::string_view rest = buffer_; !rest.empty() && log_.valid();) {
     const ssize_t n = ::write(log_.get(), rest.data(), rest.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) break;  // an older agreement costs a compare, nothing else
+    if (n < 0) {  // an older agreement costs a compare, nothing else
+      good_log_ = false;
+      break;
+    }
     rest.remove_prefix(static_cast<size_t>(n));
   }
   buffer_.clear();

@@ -35,6 +35,11 @@ class AgreementStore {
   };
   // As it stands now. If the stream fails with kCorrupt, `put_aside`, and begin again.
   Result<Opened> open();
+  // The same, with all entries that lie in these folders (in tree order, none within another) and perhaps
+  // some more. What lies elsewhere is hardly read: the cost is that of the log's length, not of the tree's
+  // size.
+  Result<Opened> open(const std::vector<std::string>& scopes);
+  Result<std::optional<mirror::ManifestHeader>> header();
   void put_aside();
 
   // `status` of `path` is what both have; if it is not `proven`, as far as is known: then the next `settle`
@@ -82,6 +87,7 @@ class AgreementStore {
   std::string buffer_;
   Fd log_;
   bool headed_ = false;                   // there is a manifest
+  bool good_log_ = false;                 // every line of it can be read
   std::vector<std::string> empty_roots_;  // that held no file, as it says
   size_t lines_ = 0;                      // in the log
   size_t entries_ = 0;                    // in the manifest, when it was last written

@@ -122,7 +122,9 @@ class Comparing {
 Result<void> walk_for_compare(const Anchors& anchors, const std::vector<std::string>& scopes,
                               const std::vector<std::string>& exclude, AgreementStore& store, uint64_t seed,
                               const CompareVisitor& visitor, bool doubt_links) {
-  auto opened = store.open();
+  // Of the whole tree, the whole manifest: whether something of it is missing shows at its end.
+  const bool whole = std::ranges::all_of(scopes, [&](const auto& scope) { return anchors.is_root(scope); });
+  auto opened = whole ? store.open() : store.open(scopes);
   if (!opened) return tl::unexpected(opened.error());
   TreeWalk walk(anchors, scopes, exclude);
   return Comparing(Agreed(std::move(opened->entries), scopes), seed, visitor, doubt_links).run(walk);

@@ -282,9 +282,9 @@ Result<std::optional<std::string>> Session::disaster(const mirror::ManifestHeade
   std::optional<mirror::ManifestHeader> header;
   if (last) header = *last;
   if (!whole) {
-    auto opened = place_.store.open();
-    if (!opened) return tl::unexpected(opened.error());
-    header = std::move(opened->header);
+    auto recorded = place_.store.header();
+    if (!recorded) return tl::unexpected(recorded.error());
+    header = std::move(*recorded);
     for (mirror::RootNow& root : now.roots)
       root.record.files = holds_a_file(place_.anchors, root.path, place_.mirror.exclude) ? 1 : 0;
   }
