@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstring>
 #include <memory>
 
 #include "base/mark.hpp"
@@ -45,13 +46,19 @@ tl::unexpected<Error> bad(std::string_view what) {
 
 bool path_before(std::string_view a, std::string_view b) {
   const size_t n = std::min(a.size(), b.size());
-  for (size_t i = 0; i < n; ++i) {
-    if (a[i] == b[i]) continue;
-    const int x = a[i] == '/' ? 0 : static_cast<uint8_t>(a[i]);
-    const int y = b[i] == '/' ? 0 : static_cast<uint8_t>(b[i]);
-    return x < y;
+  // Most paths have much in common, so that comparing them is much of every walk: eight bytes at a time.
+  size_t i = 0;
+  for (; i + sizeof(uint64_t) <= n; i += sizeof(uint64_t)) {
+    uint64_t x = 0, y = 0;
+    std::memcpy(&x, a.data() + i, sizeof x);
+    std::memcpy(&y, b.data() + i, sizeof y);
+    if (x != y) break;
   }
-  return a.size() < b.size();
+  while (i < n && a[i] == b[i]) ++i;
+  if (i == n) return a.size() < b.size();
+  const int x = a[i] == '/' ? 0 : static_cast<uint8_t>(a[i]);
+  const int y = b[i] == '/' ? 0 : static_cast<uint8_t>(b[i]);
+  return x < y;
 }
 
 bool is_clean_path(std::string_view path) {

@@ -16,6 +16,7 @@ DirtyName& DirtySet::at(std::string_view path, Instant now, Instant due) {
   DirtyName& name = it->second;
   name.since = fresh ? now : std::min(name.since, now);
   name.due = fresh ? due : std::min(name.due, due);
+  next_due_ = std::min(next_due_, due);
   return name;
 }
 
@@ -68,6 +69,7 @@ void DirtySet::deleted(std::string_view path, Instant now, Instant due) {
 void DirtySet::put_back(std::string_view path, const DirtyName& was, Instant due) {
   auto [it, fresh] = names_.try_emplace(std::string(path), was);
   DirtyName& name = it->second;
+  next_due_ = std::min(next_due_, due);
   if (fresh) {
     name.due = due;
     return;
@@ -127,6 +129,7 @@ void DirtySet::finished(std::string_view path) {
 
 void DirtySet::hasten(Instant now) {
   for (auto& [path, name] : names_) name.due = std::min(name.due, now);
+  next_due_ = std::min(next_due_, now);
 }
 
 void DirtySet::forget_objects(std::string_view path) {
@@ -234,8 +237,10 @@ std::vector<std::string> DirtySet::created_above(std::string_view path) const {
 
 std::vector<std::pair<std::string, DirtyName>> DirtySet::take(Instant now, size_t most, Instant until) {
   std::vector<std::pair<std::string, DirtyName>> out;
-  for (auto it = names_.begin(); it != names_.end() && out.size() < most;) {
-    if (it->second.due > now || it->second.since > until) {
+  next_due_ = Instant::max();
+  for (auto it = names_.begin(); it != names_.end();) {
+    if (it->second.due > now || it->second.since > until || out.size() == most) {
+      next_due_ = std::min(next_due_, it->second.due);
       ++it;
       continue;
     }
@@ -246,9 +251,7 @@ std::vector<std::pair<std::string, DirtyName>> DirtySet::take(Instant now, size_
 }
 
 std::optional<Instant> DirtySet::next_due() const {
-  std::optional<Instant> next;
-  for (const auto& [path, name] : names_) next = next ? std::min(*next, name.due) : name.due;
-  return next;
+  return names_.empty() ? std::nullopt : std::optional(next_due_);
 }
 
 std::optional<Instant> DirtySet::oldest() const {
@@ -259,6 +262,7 @@ std::optional<Instant> DirtySet::oldest() const {
 
 void DirtySet::clear() {
   names_.clear();
+  next_due_ = Instant::max();
   renames_.clear();
   objects_.clear();
   orphans_ = {};
@@ -277,6 +281,7 @@ void DirtySet::shrink(Instant now) {
     orphans_.too_many = orphans_.too_many || !name.object.empty();
   }
   names_ = std::move(folded);
+  next_due_ = std::min(next_due_, now);
   renames_.clear();
   objects_.clear();
 }

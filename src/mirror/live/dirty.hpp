@@ -114,6 +114,7 @@ class DirtySet {
     return it != names_.end() && it->second.created;
   }
 
+  // No later than when the next mark is due; just then, after a `take`.
   [[nodiscard]] std::optional<Instant> next_due() const;
   [[nodiscard]] std::optional<Instant> oldest() const;
   [[nodiscard]] size_t size() const { return names_.size(); }
@@ -131,6 +132,7 @@ class DirtySet {
   void forget_objects(std::string_view path);
 
   Names names_;
+  Instant next_due_ = Instant::max();
   std::vector<DirtyRename> renames_;
   Orphans orphans_;
   struct Moved {

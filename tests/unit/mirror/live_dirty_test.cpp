@@ -69,6 +69,28 @@ TEST(LiveDirtyNames, AreTakenWhenTheyAreDueInTreeOrder) {
   EXPECT_THAT(paths(dirty.take(at(20), 100, at(5))), ElementsAre("/young"));
 }
 
+TEST(LiveDirtyNames, SayWhenTheNextOneIsDue) {
+  DirtySet dirty;
+  dirty.mark("/a", kContents, at(1), at(10));
+  dirty.mark("/b", kContents, at(1), at(20));
+  dirty.mark("/c", kContents, at(1), at(10));
+  EXPECT_EQ(dirty.next_due(), at(10));
+  EXPECT_THAT(paths(dirty.take(at(10), 1)), ElementsAre("/a"));
+  EXPECT_EQ(dirty.next_due(), at(10));  // more than was asked for
+  const auto taken = dirty.take(at(10), 1);
+  EXPECT_EQ(dirty.next_due(), at(20));
+  dirty.put_back("/c", taken.at(0).second, at(15));
+  EXPECT_EQ(dirty.next_due(), at(15));
+  EXPECT_THAT(paths(dirty.take(at(30), 9, at(0))), IsEmpty());  // too young
+  EXPECT_EQ(dirty.next_due(), at(15));
+  dirty.hasten(at(12));
+  EXPECT_EQ(dirty.next_due(), at(12));
+  EXPECT_THAT(paths(dirty.take(at(12), 9)), ElementsAre("/b", "/c"));
+  EXPECT_EQ(dirty.next_due(), std::nullopt);
+  dirty.mark("/d", kContents, at(1), at(40));
+  EXPECT_EQ(dirty.next_due(), at(40));
+}
+
 TEST(LiveDirtyNames, FoldersThatAreNewAreMadeFirst) {
   DirtySet dirty;
   dirty.created("/a", 0, "A", at(1), at(1));

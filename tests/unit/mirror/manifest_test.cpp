@@ -59,6 +59,22 @@ TEST(TreeOrder, PutsADirectoryRightBeforeWhatIsInIt) {
   }
 }
 
+TEST(TreeOrder, IsThatOfTheirBytesHoweverLongTheyAgree) {
+  const std::string letters = "/ab\x01\xff";
+  for (size_t common = 0; common < 40; ++common) {
+    for (const char x : letters) {
+      for (const char y : letters) {
+        const std::string start(common, 'p'), a = start + x + "rest", b = start + y + "tail";
+        const auto rank = [](char c) { return c == '/' ? 0 : static_cast<uint8_t>(c); };
+        EXPECT_EQ(path_before(a, b), x == y ? true : rank(x) < rank(y)) << common << x << y;
+        EXPECT_FALSE(path_before(a, a));
+        EXPECT_TRUE(path_before(start, a));
+        EXPECT_FALSE(path_before(a, start));
+      }
+    }
+  }
+}
+
 TEST(CleanPath, RefusesWhatLeadsElsewhere) {
   for (const char* good : {"/a", "/a/b", "/a/..b", "/.a", "/a b/\xff"})
     EXPECT_TRUE(is_clean_path(good)) << good;
