@@ -206,25 +206,57 @@ void Overlay::doubt_below(Items& items, std::string_view path) {
   }
 }
 
-EntryStream Overlay::over(EntryStream manifest) && {
+EntryStream Overlay::over(EntryStream manifest, const Parts& parts) && {
   if (lines_ == 0) return manifest;
-  if (!moves_) {
-    kept_.clear();
-    return merge(std::move(manifest), std::move(items_));
+  if (moves_) return over_moves(std::move(manifest), parts);
+  kept_.clear();
+  return merge(std::move(manifest), std::move(items_));
+}
+
+// What was moved, and what was there where it went, is held and played; all the rest is merged in passing.
+EntryStream Overlay::over_moves(EntryStream manifest, const Parts& parts) const {
+  std::vector<std::string> ends;
+  for (const std::string& text : kept_) {
+    if (text[0] != '>') continue;
+    Line move = *parse(text);
+    ends.push_back(std::move(move.path));
+    ends.push_back(std::move(move.to));
   }
+  auto held = std::make_shared<Concerned>(concerned(kept_, ends));
   auto tree = std::make_shared<Tree>();
+  const EntryStream part = parts(held->paths);
   while (true) {
-    auto entry = manifest();
+    auto entry = part();
     if (!entry) return failing(entry.error());
     if (!*entry) break;
     std::string path = (*entry)->path;
     tree->emplace_hint(tree->end(), std::move(path), std::move(**entry));
   }
-  for (const std::string& text : kept_) play(*tree, *parse(text));
-  return [tree, it = tree->begin()]() mutable -> Result<std::optional<Entry>> {
+  Overlay rest;
+  auto next = held->lines.begin();
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    const bool concerns = next != held->lines.end() && *next == i;
+    if (concerns) ++next;
+    if (concerns) play(*tree, *parse(kept_[i]));
+    // What is gone or in doubt there may have been so far beyond what was moved.
+    if (kept_[i][0] != '>' && !(concerns && kept_[i][0] == '+')) (void)rest.take(kept_[i]);
+  }
+  EntryStream others = [manifest = std::move(manifest), held, at = size_t{0}]() mutable {
+    while (true) {
+      auto entry = manifest();
+      if (!entry || !*entry) return entry;
+      const std::string& path = (*entry)->path;
+      while (at < held->paths.size() && path_before(held->paths[at], path) &&
+             !is_within(path, held->paths[at]))
+        ++at;
+      if (at == held->paths.size() || !is_within(path, held->paths[at])) return entry;
+    }
+  };
+  EntryStream moved = [tree, it = tree->begin()]() mutable -> Result<std::optional<Entry>> {
     if (it == tree->end()) return std::optional<Entry>{};
     return std::optional<Entry>((it++)->second);
   };
+  return union_of(merge(std::move(others), std::move(rest.items_)), std::move(moved));
 }
 
 EntryStream Overlay::merge(EntryStream manifest, Items items) {

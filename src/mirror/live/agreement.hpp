@@ -10,6 +10,7 @@
 // Whatever cannot be read ends the log: it was cut there by a crash.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -39,9 +40,11 @@ class Overlay {
  public:
   // One line without its newline; false: it is none.
   [[nodiscard]] bool take(std::string_view line);
-  // The manifest with the log applied, in tree order. Memory: the log's; the whole manifest's if it has moved
-  // something.
-  [[nodiscard]] EntryStream over(EntryStream manifest) &&;
+  // The manifest with the log applied, in tree order. `parts`: of the manifest, what lies at and below these
+  // paths (in tree order, none within another); asked at once, and once at most. Memory: the log's, and all
+  // entries of what it has moved.
+  using Parts = std::function<EntryStream(std::vector<std::string> paths)>;
+  [[nodiscard]] EntryStream over(EntryStream manifest, const Parts& parts) &&;
   [[nodiscard]] bool empty() const { return lines_ == 0; }
   [[nodiscard]] bool moves() const { return moves_; }
   [[nodiscard]] size_t lines() const { return lines_; }
@@ -59,9 +62,11 @@ class Overlay {
   static void clear_below(Items& items, std::string_view path);
   static void doubt_below(Items& items, std::string_view path);
   static EntryStream merge(EntryStream manifest, Items items);
+  [[nodiscard]] EntryStream over_moves(EntryStream manifest, const Parts& parts) const;
 
   Items items_;
-  // With moves the order of everything matters: the lines are kept, and played over the whole manifest.
+  // With moves the order matters: the lines are kept, and those that concern what was moved are played over
+  // it.
   std::vector<std::string> kept_;
   bool moves_ = false;
   size_t lines_ = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "mirror/live/agreement.hpp"
@@ -27,6 +28,20 @@ EntryStream stream_of(std::vector<Entry> entries, size_t fails_at = SIZE_MAX) {
     if (i == fails_at) return fail(Code::kCorrupt, "the manifest is damaged");
     return i == entries.size() ? std::optional<Entry>() : std::optional<Entry>(entries[i++]);
   };
+}
+
+// A log over these entries. A manifest that fails does so whoever reads it.
+EntryStream over(Overlay overlay, const std::vector<Entry>& manifest, size_t fails_at = SIZE_MAX) {
+  const auto parts = [&](const std::vector<std::string>& paths) {
+    EXPECT_TRUE(std::is_sorted(paths.begin(), paths.end(), PathOrder{}));
+    std::vector<Entry> some;
+    for (const Entry& e : manifest) {
+      if (std::any_of(paths.begin(), paths.end(), [&](const auto& p) { return is_within(e.path, p); }))
+        some.push_back(e);
+    }
+    return stream_of(std::move(some), fails_at);
+  };
+  return std::move(overlay).over(stream_of(manifest, fails_at), parts);
 }
 
 Overlay overlay_of(const std::vector<std::string>& lines) {
@@ -54,7 +69,7 @@ std::vector<std::string> read(const EntryStream& stream) {
 const std::vector<Entry> kManifest = {entry("/a", 1), entry("/a/x", 2), entry("/ab", 3), entry("/b", 4)};
 
 std::vector<std::string> played(const std::vector<std::string>& lines) {
-  return read(overlay_of(lines).over(stream_of(kManifest)));
+  return read(over(overlay_of(lines), kManifest));
 }
 
 TEST(LiveAgreementLog, WithoutLinesIsTheManifest) {
@@ -95,7 +110,7 @@ TEST(LiveAgreementLog, ARemovalWithinARemovalEndsNothing) {
   const std::vector<Entry> manifest = {entry("/a", 1), entry("/a/x", 2), entry("/a/y", 3), entry("/b", 4)};
   const auto log = overlay_of(
       {write_gone("/a"), write_agreed(entry("/a", 5)), write_agreed(entry("/a/x", 6)), write_gone("/a/x")});
-  EXPECT_THAT(read(Overlay(log).over(stream_of(manifest))), ElementsAre("/a:5", "/b:4"));
+  EXPECT_THAT(read(over(log, manifest)), ElementsAre("/a:5", "/b:4"));
 }
 
 // The log that is merged with the manifest, and the same log played over the whole of it.
@@ -116,11 +131,61 @@ TEST(LiveAgreementLog, IsMergedAsItIsPlayed) {
                       : kind == 1 ? write_agreed(entry(path, n))
                                   : write_leaving(path));
     }
-    const auto merged = read(overlay_of(lines).over(stream_of(manifest)));
+    const auto merged = read(over(overlay_of(lines), manifest));
     auto with_move = lines;
     with_move.push_back(write_moved("/none", "/nowhere"));
-    const auto all = read(overlay_of(with_move).over(stream_of(manifest)));
+    const auto all = read(over(overlay_of(with_move), manifest));
     ASSERT_THAT(merged, testing::ElementsAreArray(all)) << testing::PrintToString(lines);
+  }
+}
+
+// Any log, against what its lines say one after the other.
+TEST(LiveAgreementLog, IsWhatItsLinesSay) {
+  const std::vector<std::string> paths = {"/a",  "/a/x",  "/a/x/1",  "/a/x/1/2", "/a/y", "/a-",
+                                          "/ab", "/ab/x", "/ab/x/1", "/b",       "/b/1", "/c"};
+  std::mt19937 random(7);
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<Entry> manifest;
+    std::map<std::string, uint64_t, PathOrder> expected;
+    for (const std::string& path : paths) {
+      if (random() % 2 == 0) continue;
+      manifest.push_back(entry(path, 100 + manifest.size()));
+      expected[path] = manifest.back().inode;
+    }
+    std::sort(manifest.begin(), manifest.end(),
+              [](const auto& a, const auto& b) { return path_before(a.path, b.path); });
+    std::vector<std::string> lines;
+    for (uint64_t n = 1 + random() % 10; n > 0; --n) {
+      const std::string &path = paths[random() % paths.size()], &to = paths[random() % paths.size()];
+      switch (random() % 4) {
+        case 0:
+          lines.push_back(write_agreed(entry(path, n)));
+          expected[path] = n;
+          break;
+        case 1:
+          lines.push_back(write_gone(path));
+          std::erase_if(expected, [&](const auto& each) { return is_within(each.first, path); });
+          break;
+        case 2:
+          lines.push_back(write_leaving(path));
+          for (auto& [known, inode] : expected) inode = is_within(known, path) ? 0 : inode;
+          break;
+        default:
+          if (is_within(path, to) || is_within(to, path)) break;
+          lines.push_back(write_moved(path, to));
+          std::erase_if(expected, [&](const auto& each) { return is_within(each.first, to); });
+          const auto before = expected;
+          for (const auto& [known, inode] : before) {
+            if (!is_within(known, path)) continue;
+            expected.erase(known);
+            expected[*moved(known, path, to)] = inode;
+          }
+      }
+    }
+    std::vector<std::string> told;
+    for (const auto& [path, inode] : expected) told.push_back(path + ":" + std::to_string(inode));
+    ASSERT_THAT(read(over(overlay_of(lines), manifest)), testing::ElementsAreArray(told))
+        << testing::PrintToString(lines);
   }
 }
 
@@ -174,9 +239,8 @@ TEST(LiveAgreementLog, APartIsToldByWhatConcernsIt) {
                     [&](const std::string& each) { return !is_in(scopes, each.substr(0, each.rfind(':'))); });
       return all;
     };
-    const auto whole = in_scopes(read(overlay_of(lines).over(stream_of(manifest))));
-    ASSERT_THAT(in_scopes(read(overlay_of(some_lines).over(stream_of(some)))),
-                testing::ElementsAreArray(whole))
+    const auto whole = in_scopes(read(over(overlay_of(lines), manifest)));
+    ASSERT_THAT(in_scopes(read(over(overlay_of(some_lines), some))), testing::ElementsAreArray(whole))
         << testing::PrintToString(lines) << testing::PrintToString(scopes);
   }
   EXPECT_GT(left_out, 100'000U);
@@ -197,21 +261,20 @@ TEST(LiveAgreementLog, MovesWhatIsBelowAndReplacesWhatWasThere) {
 
 TEST(LiveAgreementLog, SaysSoIfTheManifestFails) {
   for (size_t at = 0; at <= kManifest.size(); ++at) {
-    const auto plain = read(overlay_of({write_agreed(entry("/a/y", 7)), write_agreed(entry("/c", 7))})
-                                .over(stream_of(kManifest, at)));
+    const auto plain =
+        read(over(overlay_of({write_agreed(entry("/a/y", 7)), write_agreed(entry("/c", 7))}), kManifest, at));
     ASSERT_FALSE(plain.empty());
     EXPECT_EQ(plain.back(), "!") << at;
     EXPECT_LE(plain.size(), at + 2);
-    EXPECT_THAT(read(overlay_of({write_moved("/a", "/c")}).over(stream_of(kManifest, at))), ElementsAre("!"));
+    EXPECT_THAT(read(over(overlay_of({write_moved("/a", "/c")}), kManifest, at)), ElementsAre("!"));
   }
 }
 
 TEST(LiveAgreementLog, KeepsEveryByteOfAPath) {
   const std::string odd = "/a\n\t\\x\xff";
-  EXPECT_THAT(read(overlay_of({write_agreed(entry(odd, 5))}).over(stream_of({}))), ElementsAre(odd + ":5"));
-  EXPECT_THAT(read(overlay_of({write_moved(odd, "/z")}).over(stream_of({entry(odd, 5)}))),
-              ElementsAre("/z:5"));
-  EXPECT_THAT(read(overlay_of({write_gone(odd)}).over(stream_of({entry(odd, 5)}))), IsEmpty());
+  EXPECT_THAT(read(over(overlay_of({write_agreed(entry(odd, 5))}), {})), ElementsAre(odd + ":5"));
+  EXPECT_THAT(read(over(overlay_of({write_moved(odd, "/z")}), {entry(odd, 5)})), ElementsAre("/z:5"));
+  EXPECT_THAT(read(over(overlay_of({write_gone(odd)}), {entry(odd, 5)})), IsEmpty());
 }
 
 TEST(LiveAgreementLog, RefusesWhatIsNoLine) {

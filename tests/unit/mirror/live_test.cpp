@@ -413,9 +413,20 @@ std::vector<std::string> played(const std::vector<Entry>& manifest, const std::v
     line.pop_back();
     EXPECT_TRUE(overlay.take(line)) << line;
   }
-  const auto stream = std::move(overlay).over([&, i = size_t{0}]() mutable -> Result<std::optional<Entry>> {
-    return i == manifest.size() ? std::optional<Entry>() : std::optional<Entry>(manifest[i++]);
-  });
+  const auto stream_of = [](std::vector<Entry> entries) -> EntryStream {
+    return [entries = std::move(entries), i = size_t{0}]() mutable -> Result<std::optional<Entry>> {
+      return i == entries.size() ? std::optional<Entry>() : std::optional<Entry>(entries[i++]);
+    };
+  };
+  const auto stream =
+      std::move(overlay).over(stream_of(manifest), [&](const std::vector<std::string>& paths) {
+        std::vector<Entry> some;
+        for (const Entry& e : manifest) {
+          if (std::any_of(paths.begin(), paths.end(), [&](const auto& p) { return is_within(e.path, p); }))
+            some.push_back(e);
+        }
+        return stream_of(std::move(some));
+      });
   std::vector<std::string> out;
   while (true) {
     auto next = stream();

@@ -24,6 +24,21 @@ constexpr size_t kFewLines = 50'000,
 
 bool recordable(const std::string& line) { return line.size() <= mirror::kMaxManifestLine; }
 
+mirror::EntryStream stream_of(std::shared_ptr<ManifestPart> part) {
+  return [part = std::move(part)]() -> Result<std::optional<Entry>> {
+    return part ? part->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
+  };
+}
+
+// The manifest as it is when this is called.
+ml::Overlay::Parts parts_of(const std::string& manifest) {
+  return [&manifest](std::vector<std::string> paths) -> mirror::EntryStream {
+    auto part = ManifestPart::open(manifest, std::move(paths));
+    if (part) return stream_of(std::move(*part));
+    return [error = part.error()]() -> Result<std::optional<Entry>> { return tl::unexpected(error); };
+  };
+}
+
 }  // namespace
 
 AgreementStore::AgreementStore(std::string manifest_path)
@@ -63,9 +78,11 @@ Result<AgreementStore::Opened> AgreementStore::open_locked() {
     note_empty_roots(*out.header);
   }
   // Without a manifest the log alone says what is agreed on: a first compare that was broken off.
-  out.entries = std::move(overlay).over([file]() -> Result<std::optional<Entry>> {
-    return file ? file->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
-  });
+  out.entries = std::move(overlay).over(
+      [file]() -> Result<std::optional<Entry>> {
+        return file ? file->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
+      },
+      parts_of(path_));
   return out;
 }
 
@@ -90,11 +107,8 @@ Result<AgreementStore::Opened> AgreementStore::open(const std::vector<std::strin
   Opened out;
   auto manifest = ManifestPart::open(path_, std::move(concerned.paths));
   if (!manifest) return tl::unexpected(manifest.error());
-  const std::shared_ptr<ManifestPart> part = std::move(*manifest);
-  if (part) out.header = part->header();
-  out.entries = std::move(overlay).over([part]() -> Result<std::optional<Entry>> {
-    return part ? part->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
-  });
+  if (*manifest) out.header = (*manifest)->header();
+  out.entries = std::move(overlay).over(stream_of(std::move(*manifest)), parts_of(path_));
   return out;
 }
 
