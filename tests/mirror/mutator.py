@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Changes a tree at random, thousands of times a second: mutator.py ROOT [--seed N] [--seconds S | --operations N]
+"""Changes a tree at random, thousands of times a second: mutator.py ROOT [--seed N] [--seconds S | --operations N] [--rate R]
 
 One seed makes one sequence of changes, if nobody else writes there. Several mutators in one tree get in each
 other's way; what fails then is none of their business. Prints how many operations of which kind came about.
@@ -252,11 +252,15 @@ class Mutator:
             os.close(descriptor)
         self.held = []
 
-    def run(self, operations=None, seconds=None):
+    def run(self, operations=None, seconds=None, rate=None):
         self.scan()
-        end = time.monotonic() + seconds if seconds else None
+        begin = time.monotonic()
+        end = begin + seconds if seconds else None
         while (operations is None or self.steps <= operations) and (end is None or time.monotonic() < end):
             self.step()
+            # In bursts: what it is late for is made up for.
+            if rate and self.steps % 50 == 0:
+                time.sleep(max(0, begin + self.steps / rate - time.monotonic()))
         self.close()
         return self.done
 
@@ -276,12 +280,13 @@ def main():
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--operations", type=int)
     parser.add_argument("--entries", type=int, default=3000)
+    parser.add_argument("--rate", type=float, help="operations a second at most")
     options = parser.parse_args()
     if not options.seconds and not options.operations:
         options.operations = 10_000
     begin = time.monotonic()
     mutator = Mutator(options.root, options.seed, options.entries)
-    done = mutator.run(options.operations, options.seconds)
+    done = mutator.run(options.operations, options.seconds, options.rate)
     rate = mutator.steps / (time.monotonic() - begin)
     print(f"seed {options.seed}: {mutator.steps - 1} operations, {rate:.0f} a second")
     print(", ".join(f"{count} {name}" for name, count in sorted(done.items())))
