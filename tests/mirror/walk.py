@@ -160,20 +160,20 @@ def link_groups(tree):
     return {path: tuple(sorted(group)) for group in names.values() if len(group) > 1 for path in group}
 
 
-def filled_holes(source, target, size):
-    """Bytes in which the target has data although the source has a hole there. Borders may lie up to a block
+def filled_holes(source, target, size, grain=BLOCK):
+    """Bytes in which the target has data although the source has a hole there. Borders may lie up to `grain` bytes
     apart, since a file system maps whole blocks."""
     filled, end = 0, 0
     for first, last in source + [(size, size)]:
-        low, high = end + BLOCK if end else 0, first - BLOCK if first < size else size
+        low, high = end + grain if end else 0, first - grain if first < size else size
         for begin, stop in target:
             filled += max(0, min(stop, high) - max(begin, low))
         end = last
     return filled
 
 
-def differences(source, target, ignore=()):
-    """What is wrong with `target`, a line per finding; both are results of walk()."""
+def differences(source, target, ignore=(), grain=BLOCK):
+    """What is wrong with `target`, a line per finding; both are results of walk(). `grain`: of its holes."""
     lines = []
     groups, other_groups = link_groups(source), link_groups(target)
     for path in sorted(source.keys() | target.keys()):
@@ -184,13 +184,13 @@ def differences(source, target, ignore=()):
             lines.append(f"{name}: too much")
         else:
             one, other = source[path], target[path]
-            lines.extend(f"{name}: {line}" for kind, line in _entry_differences(one, other) if kind not in ignore)
+            lines.extend(f"{name}: {line}" for kind, line in _entry_differences(one, other, grain) if kind not in ignore)
             if "links" not in ignore and groups.get(path) != other_groups.get(path):
                 lines.append(f"{name}: links: {_names(groups.get(path))}, not {_names(other_groups.get(path))}")
     return lines
 
 
-def _entry_differences(one, other):
+def _entry_differences(one, other, grain):
     if one.type != other.type:
         yield "type", f"type: {one.type}, not {other.type}"
         return
@@ -213,7 +213,7 @@ def _entry_differences(one, other):
     if one.contents != other.contents:
         yield "contents", f"contents differ ({one.size} bytes)"
     # What is allocated and never written reads as a hole until somebody has read it: only space counts.
-    filled = filled_holes(one.data, other.data, one.size) if one.size == other.size else 0
+    filled = filled_holes(one.data, other.data, one.size, grain) if one.size == other.size else 0
     if filled and other.blocks > one.blocks:
         yield "holes", f"holes: {filled} bytes are filled; {_ranges(one.data)}, not {_ranges(other.data)}"
 

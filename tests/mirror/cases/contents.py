@@ -141,9 +141,9 @@ def insert_at_the_front_of_a_large_file(tree):
     tree.replace("file", noise(3_000_000, 5)[100_000:])
 
 
-@case(eventually=True)
+@case(seen_live=False)
 def mapped_stores(tree):
-    """Stores through mmap give no event before the last unmap."""
+    """Stores through mmap give no event before the file is closed."""
     tree.write("file", bytes(100_000))
     yield
     with open(tree("file"), "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:

@@ -9,10 +9,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 
 #include "linux/mirror/entry_type.hpp"
 
 namespace clusterd::live {
+
+namespace {
+
+constexpr const char* kCannotKeep = "cannot keep in the backup set";
+
+}  // namespace
+
 Outcome<void> copy_contents(int from, int to, uint64_t size) {
   if (::ioctl(to, FICLONE, from) == 0) return {};
   if (::ftruncate(to, static_cast<off_t>(size)) != 0) return failure("cannot write", "a copy");
@@ -40,27 +48,46 @@ Outcome<void> copy_contents(int from, int to, uint64_t size) {
   return {};
 }
 
+// In the set, step by step: a path there is longer than the one that it is for, and may be longer than
+// PATH_MAX.
+Outcome<Fd> Keeper::folder_for(const std::string& path) const {
+  if (auto made = make_directories(files_, 0700); !made)
+    return tl::unexpected(Failure{ENOSPC, made.error().message});
+  Fd folder(::open(files_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid()) return failure("cannot open", files_);
+  for (size_t begin = 1, end; (end = path.find('/', begin)) != std::string::npos; begin = end + 1) {
+    const std::string name = path.substr(begin, end - begin);
+    if (::mkdirat(folder.get(), name.c_str(), 0700) != 0 && errno != EEXIST)
+      return failure("cannot create in the backup set", path.substr(0, end));
+    Fd below(::openat(folder.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!below.valid()) return failure("cannot open in the backup set", path.substr(0, end));
+    folder = std::move(below);
+  }
+  return folder;
+}
+
 Outcome<void> Keeper::keep(int folder, const std::string& name, const std::string& path) {
   auto status = look(folder, name);
   if (!status) return is_absent(status.error().error) ? Outcome<void>() : tl::unexpected(status.error());
   const std::pair key{status->device, status->inode};
   if (status->type == 'd' || ours_.contains(key) || (status->links < 2 && kept_.contains(key))) return {};
-  std::string to = files_ + path;
-  if (auto made = make_directories(to.substr(0, to.rfind('/')), 0700); !made) {
-    return tl::unexpected(Failure{ENOSPC, made.error().message});
-  }
+  auto set = folder_for(path);
+  if (!set) return tl::unexpected(set.error());
+  const std::string kept = path.substr(path.rfind('/') + 1);
+  std::string as = kept;
   // An earlier version at this path is the one that was lost; a later one gets a name beside it.
   struct stat there {};
-  for (int n = 1; ::lstat(to.c_str(), &there) == 0; ++n) {
+  for (int n = 1; ::fstatat(set->get(), as.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0; ++n) {
     if (there.st_ino == status->inode && S_ISREG(there.st_mode)) return {};
-    to = fmt::format("{}{}~{}", files_, path, n);
+    const std::string ending = fmt::format("~{}", n);
+    as = kept.substr(0, NAME_MAX - ending.size()) + ending;
   }
-  if (::linkat(folder, name.c_str(), AT_FDCWD, to.c_str(), 0) != 0) {
+  if (::linkat(folder, name.c_str(), set->get(), as.c_str(), 0) != 0) {
     bool linked = false;
     if (errno == EPERM && unlock(folder, name))
-      linked = ::linkat(folder, name.c_str(), AT_FDCWD, to.c_str(), 0) == 0;
+      linked = ::linkat(folder, name.c_str(), set->get(), as.c_str(), 0) == 0;
     if (!linked) {
-      if (auto done = copy(folder, name, *status, to); !done) return done;
+      if (auto done = copy(folder, name, *status, {set->get(), as, path}); !done) return done;
     }
   }
   kept_.insert(key);
@@ -68,32 +95,28 @@ Outcome<void> Keeper::keep(int folder, const std::string& name, const std::strin
   return {};
 }
 
-Outcome<void> Keeper::copy(int folder, const std::string& name, const Status& status, const std::string& to) {
+Outcome<void> Keeper::copy(int folder, const std::string& name, const Status& status, const InSet& to) {
   auto traits = read_traits(folder, name, status);
   if (!traits) return tl::unexpected(traits.error());
   if (status.type == 'f') {
     Fd from(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!from.valid()) return failure("cannot read", name);
-    Fd out(::open(to.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!out.valid()) return failure("cannot write", to);
+    Fd out(::openat(to.folder, to.name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!out.valid()) return failure(kCannotKeep, to.path);
     auto done = copy_contents(from.get(), out.get(), status.size);
     if (done) done = give_attributes(out.get(), status, *traits);
-    if (done && ::fsync(out.get()) != 0) done = failure("cannot sync", to);
-    if (!done) ::unlink(to.c_str());
+    if (done && ::fsync(out.get()) != 0) done = failure(kCannotKeep, to.path);
+    if (!done) ::unlinkat(to.folder, to.name.c_str(), 0);
     return done;
   }
-  const int made =
-      status.type == 'l'
-          ? ::symlink(traits->link_target.c_str(), to.c_str())
-          : ::mknod(to.c_str(), type_bits(status.type) | 0600,
-                    ::makedev(static_cast<unsigned>(status.rdev >> 32U), static_cast<unsigned>(status.rdev)));
-  if (made != 0) return failure("cannot write", to);
-  const size_t slash = to.rfind('/');
-  Fd set(::open(to.substr(0, slash).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!set.valid()) return failure("cannot open", to);
+  const int made = status.type == 'l' ? ::symlinkat(traits->link_target.c_str(), to.folder, to.name.c_str())
+                                      : ::mknodat(to.folder, to.name.c_str(), type_bits(status.type) | 0600,
+                                                  ::makedev(static_cast<unsigned>(status.rdev >> 32U),
+                                                            static_cast<unsigned>(status.rdev)));
+  if (made != 0) return failure(kCannotKeep, to.path);
   Status plain = status;
   plain.flags = 0;
-  return give_attributes(set.get(), to.substr(slash + 1), plain, *traits);
+  return give_attributes(to.folder, to.name, plain, *traits);
 }
 
 Outcome<void> Keeper::durable() {

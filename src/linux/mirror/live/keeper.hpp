@@ -24,7 +24,12 @@ class Keeper {
   Outcome<void> durable();
 
  private:
-  Outcome<void> copy(int folder, const std::string& name, const Status& status, const std::string& to);
+  struct InSet {
+    int folder;
+    const std::string &name, &path;  // path: of what is kept, for words
+  };
+  [[nodiscard]] Outcome<Fd> folder_for(const std::string& path) const;
+  Outcome<void> copy(int folder, const std::string& name, const Status& status, const InSet& to);
   std::string files_;
   std::set<std::pair<uint64_t, uint64_t>> ours_, kept_;
   bool owes_sync_ = false;
