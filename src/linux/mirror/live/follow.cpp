@@ -210,9 +210,11 @@ class Follower::Impl {
       for (const std::string& root : anchors_.roots())
         hints.push_back({Hint::Kind::kLost, root, "", "", true});
     }
-    written_only_ =
-        std::ranges::all_of(hints, [](const Hint& hint) { return hint.kind == Hint::Kind::kWritten; });
-    if (!hints.empty()) sink_(std::move(hints));
+    if (!hints.empty()) {
+      written_only_ =
+          std::ranges::all_of(hints, [](const Hint& hint) { return hint.kind == Hint::Kind::kWritten; });
+      sink_(std::move(hints));
+    }
     if (read_ - carried_.size() < goal_->read) return;
     delivered_ = goal_->at;
     const std::lock_guard lock(mutex_);
@@ -453,7 +455,7 @@ class Follower::Impl {
     std::chrono::steady_clock::time_point at;
   };
   std::optional<Goal> goal_;
-  bool written_only_ = false;  // the last batch
+  bool written_only_ = false;  // the last batch that had anything
   uint64_t read_ = 0;          // events so far
   std::atomic<bool> stop_ = false;
   std::thread thread_;
