@@ -114,6 +114,8 @@ class Applier {
   void write(uint64_t offset, std::span<const uint8_t> content);
   void copy(const mirror::live::FileCopy& frame);
   void end(const mirror::live::FileEnd& frame);
+  void give_up(Large& large, const Failure& why);
+  void give_up(Staged& file, const Failure& why);
   Outcome<Fd> nameless(const std::string& path);
   Outcome<void> put(Large& large, uint64_t offset, std::span<const uint8_t> content);
   Outcome<void> put(Large& large, const mirror::live::FileCopy& frame);

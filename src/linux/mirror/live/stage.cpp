@@ -123,7 +123,7 @@ bool Applier::stage(const ml::SourceFrame& frame) {
     if (done && file->content.size() >= kWorthStarting)
       (void)::sync_file_range(staged.file.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
     if (done) done = give_attributes(staged.file.get(), staged.status, staged.traits);
-    if (!done) staged.failed = done.error();
+    if (!done) give_up(staged, done.error());
     staged_bytes_ += file->content.size();
     batch_.push_back({file->number, std::move(staged)});
     return true;
@@ -282,12 +282,26 @@ Outcome<void> Applier::copy_in_place(Large& large, const ml::FileCopy& frame) {
 
 void Applier::write(uint64_t offset, std::span<const uint8_t> content) {
   if (!large_ || large_->file.failed) return;
-  if (auto done = put(*large_, offset, content); !done) large_->file.failed = done.error();
+  if (auto done = put(*large_, offset, content); !done) give_up(*large_, done.error());
 }
 
 void Applier::copy(const ml::FileCopy& frame) {
   if (!large_ || large_->file.failed) return;
-  if (auto done = put(*large_, frame); !done) large_->file.failed = done.error();
+  if (auto done = put(*large_, frame); !done) give_up(*large_, done.error());
+}
+
+void Applier::give_up(Large& large, const Failure& why) {
+  large.base.reset();  // it may be the same file
+  give_up(large.file, why);
+}
+
+// What does not fit makes room at once for what is smaller. btrfs has that room only after its next
+// transaction, which may be half a minute away.
+void Applier::give_up(Staged& file, const Failure& why) {
+  file.failed = why;
+  if ((why.error != ENOSPC && why.error != EDQUOT) || !file.file.valid()) return;
+  file.file.reset();
+  if (const int folder = anchors_.file_system(file.path); folder >= 0) (void)::syncfs(folder);
 }
 
 Outcome<void> Applier::finish(Large& large) {
