@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::chrono::nanoseconds kGrain{kClockGrainNs};
 constexpr size_t kBuffer = 256 * 1024;
+constexpr size_t kCrowd = 5000;
 constexpr size_t kFewLines = 50'000,
                  kManyLines = 100'000;  // what a log may hold: its lines are read into memory
 
@@ -215,6 +216,11 @@ void AgreementStore::settle(const Look& now) {
 bool AgreementStore::settled() {
   const std::lock_guard lock(mutex_);
   return waiting_.empty();
+}
+
+bool AgreementStore::crowded() {
+  const std::lock_guard lock(mutex_);
+  return waiting_.size() > kCrowd;
 }
 
 bool AgreementStore::wants_fold() {

@@ -60,6 +60,8 @@ class AgreementStore {
   using Look = std::function<std::optional<Status>(const std::string& path)>;
   void settle(const Look& now);
   [[nodiscard]] bool settled();
+  // So much waits that it should not be left until there is nothing else to do.
+  [[nodiscard]] bool crowded();
   // Hands what was recorded to the kernel.
   void flush();
 

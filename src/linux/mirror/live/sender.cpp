@@ -20,6 +20,7 @@ constexpr int kTries = 3;  // to find a file at rest
 constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
 constexpr std::chrono::milliseconds kLongestWait{30'000};
 constexpr size_t kMaxLately = 100'000;
+constexpr size_t kMaxFlights = 20'000;  // a tree that is sent for the first time has any number of files
 constexpr size_t kMaxResting = 10'000;
 
 // Without touching the access time, where that is allowed.
@@ -36,6 +37,10 @@ Sender::Sender(const Anchors& anchors, AgreementStore& store, Links& links, Outb
     : anchors_(anchors), store_(store), links_(links), out_(out), seed_(seed), hooks_(std::move(hooks)) {}
 
 Result<void> Sender::put(ml::SourceFrame frame, Flight flight) {
+  if (flights_.size() >= kMaxFlights) {
+    const auto ok = hooks_.wait([this] { return flights_.size() < kMaxFlights / 2; });
+    if (!ok) return ok;
+  }
   if (flight.kind != Flight::Kind::kRemove && flight.status.type != 'd') {
     if (auto ok = store_.will_hold(flight.kind == Flight::Kind::kRename ? flight.to : flight.path); !ok)
       return ok;

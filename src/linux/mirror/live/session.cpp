@@ -188,6 +188,8 @@ Result<void> Session::take_inbox() {
     if (auto* x = std::get_if<ml::Compared>(&frame)) compare_->take(*x);
     if (auto* x = std::get_if<ml::CompareDone>(&frame)) compare_->take(*x);
   }
+  if (place_.store.crowded()) settle();
+  if (place_.store.wants_fold()) (void)place_.store.fold(std::nullopt);
   return {};
 }
 

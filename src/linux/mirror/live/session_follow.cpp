@@ -13,8 +13,7 @@ namespace ml = mirror::live;
 
 namespace {
 
-constexpr size_t kAtOnce = 2000;         // marks between two looks at what has come in
-constexpr size_t kMaxInFlight = 50'000;  // operations
+constexpr size_t kAtOnce = 2000;  // marks between two looks at what has come in
 constexpr size_t kMaxExpected = 100'000;
 constexpr auto kSettleEvery = std::chrono::milliseconds(50);
 constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
@@ -97,9 +96,6 @@ Result<void> Session::work() {
   {
     const std::lock_guard lock(place_.shared.mutex);
     if (place_.shared.lost) return tl::unexpected(*place_.shared.lost);
-  }
-  if (sender_.in_flight() > kMaxInFlight) {
-    if (auto ok = wait([this] { return sender_.in_flight() < kMaxInFlight / 2; }); !ok) return ok;
   }
   Scopes scopes;
   // What was sent before then does not lie below any rename that is still to be heard of.

@@ -333,6 +333,8 @@ class Target {
     }
     const bool said = say(ml::Acked{done.last}).has_value();
     applier_->forget_replaced();
+    if (store_.crowded()) settle(false);
+    if (store_.wants_fold()) (void)store_.fold(std::nullopt);
     return said;
   }
 
