@@ -23,11 +23,10 @@ def pytest_generate_tests(metafunc):
         WAYS if whole else QUICK_WAYS)
     chosen = [(kind, way, one) for kind in kinds for way in ways for one in cases.CASES.values()
               if (whole or one.quick) and (not one.only or kind in one.only or kind == "here")]
-    marks = {True: (), False: pytest.mark.xfail(strict=True)}
-    metafunc.parametrize("ground, way, one",
-                         [pytest.param(kind, way, one, marks=marks[not one.limit]) for kind, way, one in chosen],
-                         indirect=["ground"], scope="module",
-                         ids=[f"{kind}-{way}-{one.name}" for kind, way, one in chosen])
+    rows = [pytest.param(kind, way, one, id=f"{kind}-{way}-{one.name}",
+                         marks=pytest.mark.xfail(strict=True, reason=one.limit) if one.limit else ())
+            for kind, way, one in chosen]
+    metafunc.parametrize("ground, way, one", rows, indirect=["ground"], scope="module")
 
 
 def settle(pair, way, one):

@@ -25,9 +25,11 @@ constexpr size_t kFewLines = 50'000,
 
 bool recordable(const std::string& line) { return line.size() <= mirror::kMaxManifestLine; }
 
-mirror::EntryStream stream_of(std::shared_ptr<ManifestPart> part) {
-  return [part = std::move(part)]() -> Result<std::optional<Entry>> {
-    return part ? part->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
+// Of a ManifestFile or a ManifestPart; of none, nothing.
+template <class Manifest>
+mirror::EntryStream stream_of(std::shared_ptr<Manifest> manifest) {
+  return [manifest = std::move(manifest)]() -> Result<std::optional<Entry>> {
+    return manifest ? manifest->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
   };
 }
 
@@ -35,7 +37,7 @@ mirror::EntryStream stream_of(std::shared_ptr<ManifestPart> part) {
 ml::Overlay::Parts parts_of(const std::string& manifest) {
   return [&manifest](std::vector<std::string> paths) -> mirror::EntryStream {
     auto part = ManifestPart::open(manifest, std::move(paths));
-    if (part) return stream_of(std::move(*part));
+    if (part) return stream_of(std::shared_ptr(std::move(*part)));
     return [error = part.error()]() -> Result<std::optional<Entry>> { return tl::unexpected(error); };
   };
 }
@@ -79,11 +81,7 @@ Result<AgreementStore::Opened> AgreementStore::open_locked() {
     note_empty_roots(*out.header);
   }
   // Without a manifest the log alone says what is agreed on: a first compare that was broken off.
-  out.entries = std::move(overlay).over(
-      [file]() -> Result<std::optional<Entry>> {
-        return file ? file->next() : Result<std::optional<Entry>>(std::optional<Entry>{});
-      },
-      parts_of(path_));
+  out.entries = std::move(overlay).over(stream_of(file), parts_of(path_));
   return out;
 }
 
@@ -109,7 +107,7 @@ Result<AgreementStore::Opened> AgreementStore::open(const std::vector<std::strin
   auto manifest = ManifestPart::open(path_, std::move(concerned.paths));
   if (!manifest) return tl::unexpected(manifest.error());
   if (*manifest) out.header = (*manifest)->header();
-  out.entries = std::move(overlay).over(stream_of(std::move(*manifest)), parts_of(path_));
+  out.entries = std::move(overlay).over(stream_of(std::shared_ptr(std::move(*manifest))), parts_of(path_));
   return out;
 }
 

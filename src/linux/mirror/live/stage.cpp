@@ -239,13 +239,10 @@ Outcome<void> Applier::put(Large& large, const ml::FileCopy& frame) {
   }
   const int file = large.file.file.get();
   leave_hole(large, frame.to);
-  if (large.cloned && frame.from == frame.to) {
+  const bool is_there = large.cloned && frame.from == frame.to;
+  if (is_there || large.in_place) {
     large.covered = frame.to + frame.length;
-    return {};
-  }
-  if (large.in_place) {
-    large.covered = frame.to + frame.length;
-    return copy_in_place(large, frame);
+    return is_there ? Outcome<void>() : copy_in_place(large, frame);
   }
   auto from = static_cast<off_t>(frame.from), to = static_cast<off_t>(frame.to);
   for (uint64_t left = frame.length; left > 0;) {
