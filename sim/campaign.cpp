@@ -52,6 +52,9 @@ class Campaign {
  private:
   void start() {
     world_.start_clocks_anywhere();
+    Random hosts(seed_);
+    for (size_t i = 0; i < world_.config().hosts.size(); ++i)
+      world_.network().set_answers_nobody(HostId(i), hosts.chance(75));
     if (options_.effects) nemesis_.begin_effects();
     if (options_.scenes && !options_.scheduled) nemesis_.begin_scenes(seed_);
     for (size_t i = 0; i < kNodes; ++i) {

@@ -15,6 +15,7 @@ struct CampaignOptions {
   bool effects = false;                       // services with effects = "node", watchdogs and fences
   bool relations = false;                     // two to four services with relations to each other
   bool scheduled = false;                     // no live mirrors: as seeds were before there were any
+  bool arp = true;         // some hosts answer by ARP; false: as seeds were before there were any
   bool scenes = true;      // false, or with `scheduled`: as seeds were before there were any
   bool verbose = false;    // print what the nodes say
   std::string trace_file;  // empty: none

@@ -96,6 +96,12 @@ Config with_guards(Config config, uint64_t seed) {
   return config;
 }
 
+Config with_arp(Config config, uint64_t seed) {
+  Random random(seed ^ 0xa59ULL);
+  for (HostConfig& host : config.hosts) host.kind = random.chance(25) ? ProbeKind::kArp : host.kind;
+  return config;
+}
+
 // More services, and relations between them. Each is related to earlier ones of a random order, so that there
 // is no cycle.
 Config with_relations(Config config, uint64_t seed) {
@@ -131,6 +137,7 @@ Config draw_cluster(Random& random, uint64_t seed, const CampaignOptions& option
   Config config = draw_config(random, options.profile);
   if (options.relations) config = with_relations(std::move(config), seed);
   if (options.effects) config = with_effects(std::move(config), seed);
+  if (options.arp) config = with_arp(std::move(config), seed);
   return options.scheduled ? config : with_guards(with_live_mirrors(std::move(config), seed), seed);
 }
 

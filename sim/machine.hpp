@@ -12,6 +12,7 @@
 
 #include "core/challenge.hpp"
 #include "core/node.hpp"
+#include "core/unnumbered_probes.hpp"
 #include "sim/clock.hpp"
 
 namespace clusterd::sim {
@@ -85,15 +86,17 @@ struct CrashPoint {
 // What a daemon's life has brought so far, as the world knows it: for the judge.
 struct Life {
   BootId boot;
-  std::array<Instant, 1024> sent_at{};  // own clock, by heartbeat
-  Instant evidence = kLongAgo;          // own clock: when the newest evidence was sent
-  Instant inherited = kLongAgo;         // the longest gate that its predecessor left
-  uint64_t evidence_sequence = 0;       // newest own heartbeat that the peer has acknowledged
-  bool heard = false;                   // the peer
-  Instant quiet_since = kLongAgo;       // own clock: last sign of life of the peer, or its own start
-  Duration late{};                      // the last time that the daemon stood still: for so long …
-  Instant late_at = kLongAgo;           // … until then, by its own clock
-  uint64_t hash = 0;                    // of the configuration that it has read
+  std::array<Instant, 1024> sent_at{};   // own clock, by heartbeat
+  Instant evidence = kLongAgo;           // own clock: when the newest evidence was sent
+  Instant inherited = kLongAgo;          // the longest gate that its predecessor left
+  uint64_t evidence_sequence = 0;        // newest own heartbeat that the peer has acknowledged
+  bool heard = false;                    // the peer
+  std::vector<UnnumberedProbes> probes;  // per host: those by ARP
+  std::vector<Instant> answered;         // per host, by ARP: the newest probe that really was answered
+  Instant quiet_since = kLongAgo;        // own clock: last sign of life of the peer, or its own start
+  Duration late{};                       // the last time that the daemon stood still: for so long …
+  Instant late_at = kLongAgo;            // … until then, by its own clock
+  uint64_t hash = 0;                     // of the configuration that it has read
   uint64_t heard_sequence = 0, heard_hash = 0;
   std::vector<Role> heard_roles;       // what the peer last said that it is; per service
   bool forced = false;                 // ordered to serve without evidence
@@ -111,10 +114,17 @@ struct Life {
   std::vector<ServiceReport> said;  // in its newest heartbeat; per service
 };
 
+// What a host answers by ARP: it does not say to which probe, which is found out when it is read.
+struct UnnumberedAnswer {
+  AskedAs as = AskedAs::kOwnAddress;
+  Instant received;  // own clock
+};
+
 // What comes to a daemon. The words are those of a heartbeat's datagram, which is judged when it is read.
 struct Arrival {
   Event event;
   Challenge::Words words;
+  std::optional<UnnumberedAnswer> unnumbered = std::nullopt;  // the event says what it really answers
 };
 
 // A unit that does not answer to its start.

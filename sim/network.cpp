@@ -2,7 +2,7 @@
 
 namespace clusterd::sim {
 
-Network::Network(size_t links, size_t hosts) : links_(links), hosts_(hosts) {}
+Network::Network(size_t links, size_t hosts) : links_(links), hosts_(hosts), answers_nobody_(hosts, true) {}
 
 void Network::set_relays(bool relays) {
   for (Host& host : hosts_) host.relays = relays;

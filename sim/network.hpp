@@ -43,6 +43,9 @@ class Network {
   Path& host(HostId host, NodeId node) { return hosts_.at(host.at()).path.at(node.at()); }
   void set_relays(HostId host, bool relays) { hosts_.at(host.at()).relays = relays; }
   void set_relays(bool relays);
+  // Whether it answers to an ARP request that names no address to answer to.
+  void set_answers_nobody(HostId host, bool answers) { answers_nobody_.at(host.at()) = answers; }
+  [[nodiscard]] bool answers_nobody(HostId host) const { return answers_nobody_.at(host.at()); }
   void set_one_way(NodeId from, bool cut) { cut_.at(from.at()) = cut; }  // on every link
   void heal();
 
@@ -66,6 +69,7 @@ class Network {
 
   std::vector<std::array<Path, kNodes>> links_;  // by sender
   std::vector<Host> hosts_;
+  std::vector<bool> answers_nobody_;  // what they are; nothing to heal
   std::array<bool, kNodes> cut_{};
 };
 

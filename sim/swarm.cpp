@@ -30,6 +30,7 @@ struct Job {
   bool scenes = true;
   bool related = false;
   bool effects = false;
+  bool arp = true;
 };
 
 struct Total {
@@ -49,8 +50,9 @@ void on_abort(int) {
   ::_exit(3);
 }
 
-// Each line: SEED [PROFILE [live [scenes [related] [effects]]]] [# what it found]; without the words as seeds
-// were before there were live mirrors, or scenes; the last ones are --relations and --effects.
+// Each line: SEED [PROFILE [live [scenes [related] [effects] [arp]]]] [# what it found]; without the words as
+// seeds were before there were live mirrors, scenes, hosts that answer by ARP; two are --relations and
+// --effects.
 std::vector<Job> read_corpus(const std::string& file, const std::string& profile) {
   std::vector<Job> out;
   std::ifstream in(file);
@@ -64,9 +66,11 @@ std::vector<Job> read_corpus(const std::string& file, const std::string& profile
     words >> mirrors >> scenes;
     job.scheduled = mirrors != "live";
     job.scenes = scenes == "scenes";
+    job.arp = false;
     for (std::string word; words >> word;) {
       job.related = job.related || word == "related";
       job.effects = job.effects || word == "effects";
+      job.arp = job.arp || word == "arp";
     }
     out.push_back(job);
   }
@@ -107,6 +111,7 @@ Total work(const std::vector<Job>& jobs, const Work& share, CampaignOptions opti
     options.scenes = jobs.at(i).scenes;
     options.relations = jobs.at(i).related;
     options.effects = jobs.at(i).effects;
+    options.arp = jobs.at(i).arp;
     if (options.verbose) fmt::print("seed {}\n", seed_under_way);
     const Outcome outcome = run_seed(jobs.at(i).seed, options);
     ++total.seeds;
@@ -194,6 +199,8 @@ int run(int argc, char** argv) {
   app.add_flag("--relations", options.relations, "two to four services with relations to each other");
   app.add_flag("--scheduled", options.scheduled,
                "neither live mirrors nor scenes: each seed as it was before there were any");
+  app.add_flag("!--no-arp", options.arp,
+               "no hosts that answer by ARP: each seed as it was before there were any");
   app.add_flag("!--no-scenes", options.scenes, "no scenes: each seed as it was before there were any");
   app.add_flag("--first", all.first_finding, "stop at the first seed that finds something");
   app.add_flag("--hash", all.print_hashes, "print the hash of each run");
@@ -207,8 +214,8 @@ int run(int argc, char** argv) {
     jobs = read_corpus(corpus, options.profile);
   } else {
     for (uint64_t s = seed; s < seed + seeds; ++s)
-      jobs.push_back(
-          {s, options.profile, options.scheduled, options.scenes, options.relations, options.effects});
+      jobs.push_back({s, options.profile, options.scheduled, options.scenes, options.relations,
+                      options.effects, options.arp});
   }
   const auto begin = std::chrono::steady_clock::now();
   const Total total =

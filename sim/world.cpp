@@ -124,6 +124,7 @@ void World::deliver(NodeId id, Arrival arrival) {
   if (std::holds_alternative<HeartbeatReceived>(event)) {
     if (!open_datagram(id, arrival)) return;
   } else if (const auto* answer = std::get_if<ProbeAnswered>(&event)) {
+    if (arrival.unnumbered && !find_probe(id, arrival)) return;
     m.now.evidence = std::max(m.now.evidence, answer->sent);
     note(id, "answered",
          {{"host", static_cast<int64_t>(answer->host.at())},
@@ -158,6 +159,20 @@ bool World::open_datagram(NodeId id, Arrival& arrival) {
   } else {
     arrival.event = SignOfLife{received.link, received.relay};
   }
+  return true;
+}
+
+// Which probe counts as answered: one that has been, or an older one. False: none.
+bool World::find_probe(NodeId id, Arrival& arrival) {
+  auto& answer = std::get<ProbeAnswered>(arrival.event);
+  Life& life = at(id).now;
+  Instant& newest = life.answered.at(answer.host.at());
+  newest = std::max(newest, answer.sent);
+  const auto sent =
+      life.probes.at(answer.host.at()).answered(arrival.unnumbered->as, arrival.unnumbered->received);
+  if (!sent) return false;
+  if (*sent > newest) judge_.accuse(now_, "S1: an answer counts for a probe that has not been answered yet");
+  answer.sent = *sent;
   return true;
 }
 
@@ -250,6 +265,8 @@ void World::start_daemon(NodeId id) {
   m.now.boot = started.boot;
   m.now.hash = config.hash;
   m.now.guard_orders.assign(config_.services.size(), 0);
+  m.now.probes.assign(config_.hosts.size(), UnnumberedProbes(config_.timing.window / 2));
+  m.now.answered.assign(config_.hosts.size(), kLongAgo);
   for (const Instant gate : m.kernel.gates) m.now.inherited = std::max(m.now.inherited, gate);
   for (const auto& service : m.disk.state.services) {
     m.now.was_active.push_back(service.active);

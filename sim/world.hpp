@@ -187,6 +187,8 @@ class World {
   void start_unit(NodeId id, const StartUnit& start);
   void send(NodeId id, const SendHeartbeat& send);
   void arrive_after(NodeId id, Duration delay, HeartbeatReceived event, Challenge::Words words);
+  void ask_by_arp(NodeId id, const SendProbe& probe, AskedAs as);
+  [[nodiscard]] bool find_probe(NodeId id, Arrival& arrival);
   void probe_address(NodeId id, const ProbeAddress& probe);
   // Watchdogs and fences (world_fencing.cpp).
   void tend_watchdog(NodeId id, WatchdogOrder order);

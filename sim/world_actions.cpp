@@ -142,6 +142,11 @@ bool World::perform_sends(NodeId id, const Actions& actions) {
   if (!actions.probes.empty())
     note(id, "probe", {{"sent", actions.probes.front().sent.time_since_epoch().count()}});
   for (const auto& probe : actions.probes) {
+    if (config_.host(probe.host).kind == ProbeKind::kArp) {
+      for (const AskedAs as : at(id).now.probes.at(probe.host.at()).ask(probe.sent))
+        ask_by_arp(id, probe, as);
+      continue;
+    }
     if (!sees_host(id, probe.host)) continue;
     const Copies answers = network_.probe(id, probe.host, now_, random_);
     if (answers.count > 0) note_seeing(id, probe.host);
@@ -149,6 +154,20 @@ bool World::perform_sends(NodeId id, const Actions& actions) {
   }
   for (const auto& probe : actions.address_probes) probe_address(id, probe);
   return true;
+}
+
+// ARP answers once, and not after two seconds (A7).
+void World::ask_by_arp(NodeId id, const SendProbe& probe, AskedAs as) {
+  at(id).now.probes.at(probe.host.at()).left(as, probe.sent);
+  if (!sees_host(id, probe.host) || (as == AskedAs::kNobody && !network_.answers_nobody(probe.host))) return;
+  const Copies answers = network_.probe(id, probe.host, now_, random_);
+  if (answers.count == 0 || answers.delay.front() > UnnumberedProbes::kLatestAnswer * 9 / 10) return;
+  note_seeing(id, probe.host);
+  const uint64_t life = machine(id).life;
+  after(answers.delay.front(), [this, id, life, probe, as] {
+    if (machine(id).life != life) return;
+    deliver(id, {ProbeAnswered{probe.host, probe.sent}, {}, UnnumberedAnswer{as, own(id)}});
+  });
 }
 
 // A host that was out of sight for less than the gap that its answers may have: T does not hold for it. After

@@ -35,6 +35,8 @@ namespace clusterd {
   X(kSetsBeforeDurable, "sets-before-durable", "S2", "a counted set is announced before it is durable")      \
   X(kRelaysUncounted, "relays-uncounted", "S2a", "heartbeats bounced off a host are not counted")            \
   X(kStaleAnswersCount, "stale-answers-count", "S2", "answers from before the peer's lease was over count")  \
+  X(kAnswerOfTheYoungest, "answer-of-the-youngest", "S1", "an answer by ARP counts for the youngest probe")  \
+  X(kLostProbesForEver, "lost-probes-for-ever", "S2", "lost probes make answers by ARP look old for ever")   \
   X(kUnprovenIgnored, "unproven-ignored", "S2", "a peer that has just started gives no sign of life")        \
   X(kVetoIgnored, "veto-ignored", "S2", "an answer for the service's address does not veto")                 \
   X(kEpochIgnored, "epoch-ignored", "S4", "a higher epoch of the peer is not noticed")                       \
@@ -50,7 +52,7 @@ namespace clusterd {
   X(kWrongDirection, "wrong-direction", "S8", "mirror runs are accepted whatever role and epoch")            \
   X(kTargetUnasked, "target-unasked", "S8", "runs are ordered whether the peer stands by or not")            \
   X(kReceiversLeft, "receivers-left", "S8", "the peer's writers go on when this node becomes active")        \
-  X(kGuardLeft, "guard-left", "S8", "the guard of the files stays when this node becomes active")           \
+  X(kGuardLeft, "guard-left", "S8", "the guard of the files stays when this node becomes active")            \
   X(kUnsyncedTakesOver, "unsynced-takes-over", "S8", "a standby without all files takes over")               \
   X(kAfterIgnored, "after-ignored", "S14", "a service starts before what it runs after")                     \
   X(kStopOrderIgnored, "stop-order-ignored", "S14", "a service stops before what runs after it")             \

@@ -135,6 +135,8 @@ namespace clusterd {
   /* reference hosts */                                                          \
   X(kProbeOvertaken, "probe-answer-that-was-overtaken-ignored")                  \
   X(kProbeRunBroken, "run-of-answers-broken-by-a-gap")                           \
+  X(kProbesRenamed, "lost-probes-told-from-others-by-another-name")              \
+  X(kProbesRest, "no-probes-until-lost-ones-cannot-be-mistaken")                 \
   X(kAnswerFromBeforeLeaseOver, "answer-from-before-the-lease-was-over-ignored") \
   X(kHostLeavesActive, "host-leaves-active-set")                                 \
   X(kLastHostOfActiveKept, "last-host-of-active-set-kept")                       \

@@ -4,11 +4,9 @@
 // one probe, and a probe is answered once:
 //   ICMP  echo request with own identifier, sequence and a random token; all three must come back, from the
 //         host's address. IPv4 and IPv6.
-//   ARP   request from the node's address and MAC on the host's link (IPv6: neighbour solicitation). Neither
-//         has room for a token: an answer counts for the *oldest* probe of the last two seconds that is not
-//         yet answered. Lost probes make the evidence look older than it is. It can look newer only by the
-//         delay of an answer, when the kernel has asked the same host at the same moment: milliseconds on a
-//         LAN, but prefer ICMP where the host answers it.
+//   ARP   request from the node's MAC on the host's link, IPv4 only. It has no room for a token: which probe
+//         an answer belongs to is said by core/unnumbered_probes.hpp, rather an older one than a younger one.
+//         Prefer ICMP where the host answers it.
 //   TCP   connect to the port. A connection and a refusal (RST) are both answers: the host lives, whatever
 //         became of its service. At most `kTcpInFlight` attempts per host, each bounded by a second; when the
 //         room is used up, the oldest is given up if it has had its fair time, otherwise the new probe is
@@ -33,7 +31,7 @@ namespace clusterd {
 struct ProberStats {
   uint64_t sent = 0;
   uint64_t send_errors = 0;
-  uint64_t skipped = 0;   // TCP: too many attempts under way
+  uint64_t skipped = 0;   // TCP: too many attempts under way; ARP: the lost ones would be mistaken
   uint64_t answered = 0;  // events delivered
   uint64_t ignored = 0;   // wrong token or address, unknown or old sequence, answered before
 };

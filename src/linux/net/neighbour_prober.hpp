@@ -1,15 +1,15 @@
-// Probes by ARP (IPv4) and neighbour solicitation (IPv6). Internal to src/linux/net; host_prober.hpp
-// describes the rules.
+// Probes by ARP. Internal to src/linux/net; host_prober.hpp describes the rules.
 //
-// The first probes go to everybody (broadcast, solicited-node multicast). Once the host's MAC is known, ARP
-// goes to it alone, as long as it answers: so that fast probing does not disturb the whole LAN.
+// The first requests go to everybody. Once the host's MAC is known, they go to it alone, as long as it
+// answers: so that fast probing does not disturb the whole LAN. The kernel notes when an answer arrives, so
+// that one that has waited for a daemon that stood still is not taken for the answer to a later request.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
 
+#include "core/unnumbered_probes.hpp"
 #include "linux/net/probe_context.hpp"
 #include "linux/net/socket.hpp"
 
@@ -26,29 +26,22 @@ class NeighbourProber {
     std::unique_ptr<Watch> watch;
     unsigned index = 0;
   };
-  struct Waiting {
-    std::deque<Instant> sent;       // unanswered, oldest first
-    std::optional<MacAddress> mac;  // IPv4: where the last answer came from
-    size_t in_vain = 0;             // probes since the last answer
+  struct Host {
+    UnnumberedProbes probes;
+    std::optional<MacAddress> mac;  // where the last answer came from
   };
 
-  [[nodiscard]] bool is_ready(LinkId link, IpAddress::Family family);
-  [[nodiscard]] bool open(LinkId link, Port& port, IpAddress::Family family);
-  [[nodiscard]] bool send_arp(HostId host, const Port& port);
-  [[nodiscard]] bool send_solicitation(HostId host, const Port& port);
-  void read(LinkId link, IpAddress::Family family);
-  void take_arp(LinkId link, std::span<const uint8_t> bytes);
-  void take_advertisement(LinkId link, std::span<const uint8_t> bytes, int hop_limit);
-  void answered(HostId host);
+  [[nodiscard]] bool is_ready(LinkId link);
+  [[nodiscard]] bool open(LinkId link, Port& port);
+  [[nodiscard]] bool send(HostId host, const Port& port, AskedAs as);
+  void read(LinkId link);
+  void take(LinkId link, std::span<const uint8_t> bytes, Instant received);
   [[nodiscard]] std::optional<HostId> find(LinkId link, const IpAddress& address) const;
   [[nodiscard]] const LinkEnd& own_end(LinkId link) const;
-  [[nodiscard]] Port& port(LinkId link, IpAddress::Family family) {
-    return ports_.at(link.at() * 2 + (family == IpAddress::Family::kV6 ? 1 : 0));
-  }
 
   ProbeContext& context_;
-  std::vector<Port> ports_;       // per LinkId and family
-  std::vector<Waiting> waiting_;  // per HostId
+  std::vector<Port> ports_;  // per LinkId
+  std::vector<Host> hosts_;  // per HostId
   Batch batch_;
 };
 

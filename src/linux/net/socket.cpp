@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ctime>
+
+#include "linux/event_loop.hpp"
 
 namespace clusterd::net {
 
@@ -164,15 +167,20 @@ std::span<const uint8_t> Batch::bytes(size_t i) const {
   return {buffers_[i].data(), std::min<size_t>(headers_[i].msg_len, kBytes)};
 }
 
-int Batch::hop_limit(size_t i) const {
+Instant Batch::received(size_t i) const {
+  const Instant now = EventLoop::now();  // before the civil clock is read: rather too early than too late
   msghdr header = headers_[i].msg_hdr;
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != IPPROTO_IPV6 || c->cmsg_type != IPV6_HOPLIMIT) continue;
-    int limit = -1;
-    std::memcpy(&limit, CMSG_DATA(c), sizeof limit);
-    return limit;
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS) continue;
+    timespec stamp{};
+    timespec civil{};
+    std::memcpy(&stamp, CMSG_DATA(c), sizeof stamp);
+    clock_gettime(CLOCK_REALTIME, &civil);
+    const Duration age = std::chrono::seconds(civil.tv_sec - stamp.tv_sec) +
+                         std::chrono::nanoseconds(civil.tv_nsec - stamp.tv_nsec);
+    return now - std::max(age, Duration::zero());
   }
-  return -1;
+  return now;
 }
 
 }  // namespace clusterd::net

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/address.hpp"
+#include "base/time.hpp"
 #include "linux/socket_address.hpp"
 
 namespace clusterd::net {
@@ -75,8 +76,9 @@ class Batch {
   [[nodiscard]] std::span<const uint8_t> bytes(size_t i) const;
   [[nodiscard]] bool truncated(size_t i) const { return (headers_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0; }
   [[nodiscard]] const sockaddr_storage& from(size_t i) const { return from_[i]; }
-  // IPv6 sockets that asked for it: the hop limit of the datagram, -1 if unknown.
-  [[nodiscard]] int hop_limit(size_t i) const;
+  // Sockets that asked for it (SO_TIMESTAMPNS): when the kernel received it. If the civil clock, by which the
+  // kernel notes it, has jumped since: forwards, then it seems older; backwards, at most as new as now.
+  [[nodiscard]] Instant received(size_t i) const;
 
  private:
   std::vector<std::array<uint8_t, kBytes>> buffers_;
