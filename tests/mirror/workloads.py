@@ -52,6 +52,8 @@ class StressNg(Workload):
         chosen = dice.sample([one for one in STRESSORS if one in known], 3)
         return ["stress-ng", "-q", "--temp-path", f"{root}/stressed", "--timeout", "3600", "--seed", str(dice.randrange(1 << 30)),
                 *(word for one in chosen for word in (f"--{one}", "1")),
+                # Every step into a folder costs: 2,000 of them one in another are a case of the table, not a workload.
+                "--dirdeep-inodes", "1000",
                 "--hdd-bytes", "8m", "--fallocate-bytes", "8m", "--seek-size", "4m", "--revio-bytes", "8m", 
                 "--hdd-write-size", "4k"]
 

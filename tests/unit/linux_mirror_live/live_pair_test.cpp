@@ -480,6 +480,24 @@ TEST_F(ReturnOfThePeer, CostsWhatHasChanged) {
   EXPECT_EQ(differences(), "");
 }
 
+// Every name says that it was written.
+TEST_F(ReturnOfThePeer, SendsAFileOfManyNamesOnce) {
+  constexpr size_t kSize = 100'000;
+  std::mt19937 random(7);
+  std::string text(kSize, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  write("s/folder1/many", text);
+  for (int i = 0; i < 40; ++i)
+    fs::create_hard_link(at("s/folder1/many"), at("s/folder" + std::to_string(i) + "/name"));
+  expect_done(Kind::kRun);
+  two_->lose_peer();
+  for (int i = 0; i < 40; ++i)
+    std::ofstream(at("s/folder" + std::to_string(i) + "/name"), std::ios::app) << "written by its name " << i;
+  two_->find_peer();
+  EXPECT_LT(wire_of_a_run(), 2 * kSize);
+  EXPECT_EQ(differences(), "");
+}
+
 // The order to remove the old folder is lost with the connection, and what is there now has the same name.
 TEST_F(ReturnOfThePeer, EmptiesAFolderThatWasMadeAnew) {
   two_->swallow();

@@ -30,16 +30,16 @@ class Links {
     if (it == names_.end()) {
       if (status.links < 2) return;
       it = names_.emplace(std::string(path), Name{key(status), false}).first;
-      groups_[key(status)].insert(it->first);
+      groups_[key(status)].names.insert(it->first);
     }
-    it->second.sent = it->second.sent || sent;
+    if (sent) is_sent(it);
   }
   // The first name in tree order; "" if it is `path` itself.
   [[nodiscard]] std::string leader(const Status& status, std::string_view path) const {
     const std::lock_guard lock(mutex_);
     const auto it = status.links < 2 ? groups_.end() : groups_.find(key(status));
-    if (it == groups_.end() || *it->second.begin() == path) return "";
-    return *it->second.begin();
+    if (it == groups_.end() || *it->second.names.begin() == path) return "";
+    return *it->second.names.begin();
   }
   // All names that it still has here.
   [[nodiscard]] std::vector<std::string> names(const Anchors& anchors, const Status& status) const {
@@ -67,8 +67,9 @@ class Links {
       it = forget(it);
     }
     for (auto& [path, name] : again) {
-      groups_[name.key].insert(path);
-      names_[path] = name;
+      groups_[name.key].names.insert(path);
+      const auto it = names_.insert_or_assign(path, Name{name.key, false}).first;
+      if (name.sent) is_sent(it);
     }
   }
   void removed(std::string_view path) {
@@ -77,9 +78,11 @@ class Links {
   }
   // For each name that is not sent yet: is it?
   template <class F>
-  void settle(F is_sent) {
+  void settle(F has) {
     const std::lock_guard lock(mutex_);
-    for (auto& [path, name] : names_) name.sent = name.sent || is_sent(path);
+    for (auto it = names_.begin(); it != names_.end(); ++it) {
+      if (!it->second.sent && has(it->first)) is_sent(it);
+    }
   }
   [[nodiscard]] bool empty() const {
     const std::lock_guard lock(mutex_);
@@ -98,13 +101,22 @@ class Links {
     bool sent = false;
   };
   using Names = std::map<std::string, Name, mirror::live::PathOrder>;
+  using Paths = std::set<std::string, mirror::live::PathOrder>;
+  struct Group {  // of one file
+    Paths names, sent;
+  };
   static Key key(const Status& status) { return {status.device, status.inode}; }
 
   Names::iterator forget(Names::iterator it) {
     const auto group = groups_.find(it->second.key);
-    group->second.erase(it->first);
-    if (group->second.empty()) groups_.erase(group);
+    group->second.names.erase(it->first);
+    group->second.sent.erase(it->first);
+    if (group->second.names.empty()) groups_.erase(group);
     return names_.erase(it);
+  }
+  void is_sent(Names::iterator it) {
+    if (std::exchange(it->second.sent, true)) return;
+    groups_[it->second.key].sent.insert(it->first);
   }
   void forget_within(std::string_view path) {
     for (auto it = names_.lower_bound(path); it != names_.end() && mirror::live::is_within(it->first, path);)
@@ -116,9 +128,9 @@ class Links {
     const std::lock_guard lock(mutex_);
     const auto it = groups_.find(key(status));
     if (it == groups_.end()) return out;
-    for (const std::string& path : it->second) {
+    for (const std::string& path : sent ? it->second.sent : it->second.names) {
       if (out.here.size() >= most) break;
-      if (path == but || (sent && !names_.find(path)->second.sent)) continue;
+      if (path == but) continue;
       auto now = look(anchors, path);
       const bool same = now && now->inode == status.inode && now->device == status.device;
       (same ? out.here : out.moved).push_back(path);
@@ -128,7 +140,7 @@ class Links {
 
   mutable std::mutex mutex_;
   Names names_;
-  std::map<Key, std::set<std::string, mirror::live::PathOrder>> groups_;
+  std::map<Key, Group> groups_;
 };
 
 }  // namespace clusterd::live

@@ -109,6 +109,9 @@ Result<Sender::Found> Sender::send(const std::string& path, uint8_t marks) {
     }
   }
   const std::string object = object_at(place->folder.get(), place->name);
+  if (status->type != 'd' && status->type != 'f') {
+    if (const auto whole = whole_by_another_name(path, object); !whole.empty()) return join(whole, path);
+  }
   sent(path, object);
   auto traits = read_traits(place->folder.get(), place->name, *status);
   if (!traits) {
@@ -133,6 +136,7 @@ Result<Sender::Found> Sender::send(const std::string& path, uint8_t marks) {
   // It may have been made anew there, and then has no other names yet.
   if (status->type != 'f' && status->type != 'd') {
     if (auto ok = link_others(path, *status); !ok) return tl::unexpected(ok.error());
+    if (status->links > 1) whole_[object] = path;
   }
   return status->type == 'd' ? Found::kDirectory : Found::kSent;
 }
@@ -142,6 +146,8 @@ Result<Sender::Found> Sender::contents(const std::string& path, const std::strin
   auto status = file ? look(file->get(), "") : tl::unexpected(file.error());
   if (file && status && status->type == 'f') {
     const Reading reading{path, as, object_at(file->get(), ""), std::move(*file)};
+    const std::string whole = as == path ? whole_by_another_name(path, reading.object) : "";
+    if (!whole.empty()) return join(whole, path);
     sent(as, reading.object);
     return send_file(reading, *status);
   }
@@ -192,7 +198,20 @@ Result<Sender::Found> Sender::send_file(const Reading& reading, Status status) {
     resting_[reading.path] = Clock::now() + std::min<Clock::duration>(40 * cost, std::chrono::seconds(20));
   }
   if (auto ok = link_others(reading.as, status); !ok) return tl::unexpected(ok.error());
+  if (status.links > 1 && reading.as == reading.path) whole_[reading.object] = reading.path;
   return Found::kSent;
+}
+
+Result<Sender::Found> Sender::join(const std::string& whole, const std::string& path) {
+  auto linked = link(whole, path);
+  return linked ? Result<Found>(Found::kSent) : tl::unexpected(linked.error());
+}
+
+std::string Sender::whole_by_another_name(const std::string& path, const std::string& object) const {
+  const auto it = whole_.find(object);
+  if (object.empty() || it == whole_.end() || it->second == path || object_at(anchors_, it->second) != object)
+    return "";
+  return it->second;
 }
 
 // False: it changed while it was read.

@@ -57,6 +57,9 @@ class Sender {
   // right.
   enum class Found { kSent, kGone, kDirectory };
   Result<Found> send(const std::string& path, uint8_t marks);
+  // What is sent from now on is read after all that asks for it was marked, or found by a compare: a file
+  // that is asked for by several of its names need be sent by one of them only, and joined to the others.
+  void begin_round() { whole_.clear(); }
   // What is at `path` is named `as` at the target.
   Result<Found> contents(const std::string& path, const std::string& as);
   Result<Found> contents(const std::string& path) { return contents(path, path); }
@@ -146,6 +149,8 @@ class Sender {
                               const mirror::live::ReadAt& read, mirror::live::DeltaSink& sink);
   Result<const Sums*> base_for(const std::string& path, const Status& status, Sums& space);
   Result<void> link_others(const std::string& path, const Status& status);
+  Result<Found> join(const std::string& whole, const std::string& path);
+  [[nodiscard]] std::string whole_by_another_name(const std::string& path, const std::string& object) const;
   Result<void> put(mirror::live::SourceFrame frame, Flight flight);
   Result<void> put_removal(const std::string& path);
   void sent(const std::string& path, std::string object);
@@ -171,6 +176,8 @@ class Sender {
   bool signature_complete_ = false;
   std::map<std::string, Sums> sums_;
   size_t sums_held_ = 0;  // blocks
+  // In this round, of what has several names: object -> the name by which all of it was sent.
+  std::map<std::string, std::string> whole_;
   std::map<std::string, Clock::time_point> resting_;
   std::map<std::string, unsigned> strikes_;
   struct Sent {

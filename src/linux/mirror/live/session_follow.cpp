@@ -315,6 +315,7 @@ Result<void> Session::perform_marks(const Due& taken, Scopes& scopes) {
   if (due.empty()) return {};
   auto done = check_roots();
   if (done) done = find_names(due);
+  sender_.begin_round();
   missing_ = false;
   Waiting waiting(due.begin(), due.end());
   waiting_ = &waiting;
@@ -341,19 +342,22 @@ Result<void> Session::perform_marks(const Due& taken, Scopes& scopes) {
 // A new name may be another one of a file that had a single name so far, and of which nobody took note: it is
 // sought in the whole tree, once for all names of this round.
 Result<void> Session::find_names(const std::vector<std::pair<std::string, ml::DirtyName>>& due) {
-  bool seek = false;
   std::set<std::string> fresh;
+  std::map<std::string, Status> named;  // by object
   for (const auto& [path, name] : due) {
     if (name.created) fresh.insert(path);
     if ((name.marks & ml::kName) == 0) continue;
     auto status = look(place_.anchors, path);
     if (!status || status->type == 'd' || status->links < 2) continue;
     place_.links.note(*status, path, false);
-    if (place_.links.names(place_.anchors, *status).size() >= status->links) continue;
-    // Not by its inode's number: that comes again.
-    int64_t& sought = sought_[object_at(place_.anchors, path)];
-    seek = seek || sought != status->ctime_ns;
-    sought = status->ctime_ns;
+    named[object_at(place_.anchors, path)] = *status;  // not its inode's number: that comes again
+  }
+  bool seek = false;
+  for (const auto& [object, status] : named) {
+    if (place_.links.names(place_.anchors, status).size() >= status.links) continue;
+    int64_t& sought = sought_[object];
+    seek = seek || sought != status.ctime_ns;
+    sought = status.ctime_ns;
   }
   if (!seek) return {};
   if (sought_.size() > kAtOnce * 10) sought_.clear();

@@ -156,6 +156,7 @@ Result<void> SourceCompare::send_differences(Sender& sender) {
     // A directory that is not listed is equal, with all its names.
     links_.settle([&](const std::string& path) { return !is_listed(path); });
   }
+  sender.begin_round();
   for (ml::Listing& listing : listings) {
     auto ok = listing.missing ? send_missing(sender, listing.path) : send_listing(sender, std::move(listing));
     if (!ok) return ok;
