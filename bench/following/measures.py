@@ -1,5 +1,6 @@
 """The figures: each method measures one, for one system, and notes the raw numbers."""
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -231,6 +232,8 @@ class Measures:
         Their files are on a file system of their own, on which nothing is removed before the end: ext4 is slow to make
         files where many have been removed lately, whoever follows."""
         work = {"storm of tiny files, s": self.storm, "fio, random 4 KiB with fsync, s": self.fio}
+        if os.path.exists(f"{PROJECT}/.git"):
+            work["git clone and build, s"] = self.build
         if os.path.exists(PGBENCH):
             work["pgbench, transactions a second"] = self.pgbench
         else:
@@ -265,6 +268,18 @@ class Measures:
                               capture_output=True)
         return json.loads(done.stdout)["jobs"][0]["write"]["runtime"] / 1e3
 
+    @staticmethod
+    def build(root):
+        """This project's own sources; a part of them is compiled, as without optimising."""
+        begin = time.monotonic()
+        subprocess.run(["git", "clone", "-q", "--no-local", PROJECT, f"{root}/clone"], check=True)
+        os.mkdir(f"{root}/objects")
+        for source in sorted(glob.glob(f"{root}/clone/src/base/*.cpp") + glob.glob(f"{root}/clone/src/mirror/*.cpp")):
+            subprocess.run(["c++", "-std=c++20", "-c", f"-I{root}/clone/src", source, "-o",
+                            f"{root}/objects/{os.path.basename(source)}.o"], check=True)
+        subprocess.run(["sh", "-c", f"cd {root} && ar cr library.a objects/*.o && rm -rf objects"], check=True)
+        return time.monotonic() - begin
+
     def pgbench(self, root):
         with Postgres(f"{root}/postgres") as database:
             return database.transactions_a_second(self.options.pgbench_seconds)
@@ -293,6 +308,7 @@ def file_system(place):
         grounds.unmount(place)
 
 
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 MEMORY = "/dev/shm"
 PER_STEP = 500
 STORM = """
