@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "linux/mirror/live/follow.hpp"
+#include "linux/mirror/live/object.hpp"
 
 namespace clusterd::live {
 namespace {

@@ -18,7 +18,9 @@
 #include <mutex>
 #include <thread>
 
-#include "linux/mirror/live/walk.hpp"
+#include "linux/mirror/live/fanotify_event.hpp"
+#include "linux/mirror/live/folder_path.hpp"
+#include "linux/mirror/live/object.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/exclude.hpp"
 #include "mirror/live/dirty.hpp"
@@ -28,12 +30,6 @@
 #endif
 #ifndef FAN_RENAME
 #define FAN_RENAME 0x10000000
-#endif
-#ifndef FAN_EVENT_INFO_TYPE_OLD_DFID_NAME
-#define FAN_EVENT_INFO_TYPE_OLD_DFID_NAME 10
-#endif
-#ifndef FAN_EVENT_INFO_TYPE_NEW_DFID_NAME
-#define FAN_EVENT_INFO_TYPE_NEW_DFID_NAME 12
 #endif
 
 namespace clusterd::live {
@@ -52,66 +48,6 @@ constexpr size_t kMaxDirectoryRenames = 200;
 constexpr int kGather = 1;         // ms
 constexpr int kGatherWritten = 4;  // … while there are only writers that go on, whose files rest anyway
 constexpr int kTries = 20;         // to open all handles of a batch before the next directory is renamed
-
-// A directory's handle and a name in it.
-struct Within {
-  std::string handle;  // with its type in front
-  std::string name;
-};
-
-struct Raw {
-  uint64_t mask = 0;
-  Within one, two;  // two: where a rename leads to
-  std::string object;
-};
-
-std::string handle_text(const file_handle* handle) {
-  std::string text(reinterpret_cast<const char*>(&handle->handle_type), sizeof handle->handle_type);
-  text.append(reinterpret_cast<const char*>(handle->f_handle), handle->handle_bytes);
-  return text;
-}
-
-Fd open_handle(int mount, const std::string& text) {
-  alignas(file_handle) char space[sizeof(file_handle) + MAX_HANDLE_SZ];
-  auto* raw = reinterpret_cast<file_handle*>(space);
-  if (text.size() < sizeof raw->handle_type || text.size() - sizeof raw->handle_type > MAX_HANDLE_SZ) {
-    errno = EINVAL;
-    return {};
-  }
-  std::memcpy(&raw->handle_type, text.data(), sizeof raw->handle_type);
-  raw->handle_bytes = static_cast<unsigned>(text.size() - sizeof raw->handle_type);
-  std::memcpy(raw->f_handle, text.data() + sizeof raw->handle_type, raw->handle_bytes);
-  return Fd(::open_by_handle_at(mount, raw, O_PATH | O_CLOEXEC));
-}
-
-void read_info(const char* at, const char* end, Raw& raw) {
-  while (at + sizeof(fanotify_event_info_header) <= end) {
-    fanotify_event_info_header head{};
-    std::memcpy(&head, at, sizeof head);
-    if (head.len < sizeof(fanotify_event_info_fid) || at + head.len > end) return;
-    const auto* fid = reinterpret_cast<const fanotify_event_info_fid*>(at);
-    const auto* handle = reinterpret_cast<const file_handle*>(fid->handle);
-    const char* name = reinterpret_cast<const char*>(handle->f_handle) + handle->handle_bytes;
-    const char* const record_end = at + head.len;
-    at = record_end;
-    if (name > record_end) return;
-    const std::string text = handle_text(handle);
-    switch (head.info_type) {
-      case FAN_EVENT_INFO_TYPE_FID:
-        raw.object = text;
-        break;
-      case FAN_EVENT_INFO_TYPE_DFID_NAME:
-      case FAN_EVENT_INFO_TYPE_OLD_DFID_NAME:
-        raw.one = {text, std::string(name, ::strnlen(name, static_cast<size_t>(record_end - name)))};
-        break;
-      case FAN_EVENT_INFO_TYPE_NEW_DFID_NAME:
-        raw.two = {text, std::string(name, ::strnlen(name, static_cast<size_t>(record_end - name)))};
-        break;
-      default:
-        break;
-    }
-  }
-}
 
 }  // namespace
 
@@ -297,65 +233,10 @@ class Follower::Impl {
       }
       struct stat st {};
       folder.gone = folder.gone && ::fstat(fd.get(), &st) == 0 && st.st_nlink == 0;
-      folder.path = path_of(fd.get());
+      folder.path = folder_path(anchors_, fd.get());
       if (folder.path) break;
     }
     return folder;
-  }
-
-  // Below a root, longer than PATH_MAX as well.
-  std::optional<std::string> path_of(int fd) const {
-    std::string text(4096, '\0');
-    const ssize_t n = ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), text.data(), text.size());
-    if (n < 0 && errno == ENAMETOOLONG) return long_path_of(fd);
-    if (n <= 0 || text[0] != '/') return std::nullopt;
-    text.resize(static_cast<size_t>(n));
-    if (!anchors_.covers(text) && !holds_a_root(text)) return std::nullopt;
-    // A name may end with " (deleted)" by itself: what is really deleted has no links.
-    struct stat st {};
-    if (text.size() > 10 && text.compare(text.size() - 10, 10, " (deleted)") == 0 && ::fstat(fd, &st) == 0 &&
-        st.st_nlink == 0)
-      return std::nullopt;
-    return text;
-  }
-
-  // The kernel tells no path of this length: name by name, upwards.
-  std::optional<std::string> long_path_of(int fd) const {
-    std::string tail;
-    Fd here(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    for (int steps = 0; steps < 4096; ++steps) {
-      Fd above(::openat(here.get(), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-      struct stat st {};
-      if (!above.valid() || ::fstat(here.get(), &st) != 0) return std::nullopt;
-      auto names = list_names(above.get(), st);
-      if (!names) return std::nullopt;
-      tail = "/" + *names + tail;
-      here = std::move(above);
-      std::string text(4096, '\0');
-      const ssize_t n =
-          ::readlink(fmt::format("/proc/self/fd/{}", here.get()).c_str(), text.data(), text.size());
-      if (n > 0) {
-        text.resize(static_cast<size_t>(n));
-        std::string path = text + tail;
-        return anchors_.covers(path) ? std::optional(std::move(path)) : std::nullopt;
-      }
-    }
-    return std::nullopt;
-  }
-  static std::optional<std::string> list_names(int folder, const struct stat& wanted) {
-    auto names = list_directory(folder, "", {});
-    if (!names) return std::nullopt;
-    for (const auto& each : *names) {
-      if (each.status.inode == wanted.st_ino && each.status.type == 'd') return each.name;
-    }
-    return std::nullopt;
-  }
-
-  bool holds_a_root(const std::string& folder) const {
-    for (const std::string& root : anchors_.roots()) {
-      if (ml::is_within(root, folder)) return true;
-    }
-    return folder == "/";
   }
 
   // The name is the one of the hint; the directory that it is in may have been renamed since.
@@ -471,37 +352,6 @@ Result<std::unique_ptr<Follower>> Follower::start(const Anchors& anchors,
   auto impl = std::make_unique<Impl>(anchors, exclude, std::move(sink));
   if (auto ok = impl->start(); !ok) return tl::unexpected(ok.error());
   return std::unique_ptr<Follower>(new Follower(std::move(impl)));
-}
-
-std::string object_at(const Anchors& anchors, const std::string& path) {
-  auto place = anchors.place(path);
-  return place ? object_at(place->folder.get(), place->name) : "";
-}
-
-std::optional<FoundObject> find_object(const Anchors& anchors, const std::string& object) {
-  for (const std::string& anchor : anchors.anchors()) {
-    Fd fd = open_handle(anchors.file_system(anchor), object);
-    auto status = fd.valid() ? look(fd.get(), "") : tl::unexpected(Failure{});
-    if (!status || status->links == 0) continue;
-    FoundObject found{*status, std::string(4096, '\0')};
-    const ssize_t n =
-        ::readlink(fmt::format("/proc/self/fd/{}", fd.get()).c_str(), found.path.data(), found.path.size());
-    found.path.resize(n > 0 ? static_cast<size_t>(n) : 0);
-    auto there = anchors.covers(found.path) ? look(anchors, found.path) : tl::unexpected(Failure{});
-    if (!there || there->inode != status->inode || there->device != status->device) found.path.clear();
-    return found;
-  }
-  return std::nullopt;
-}
-
-std::string object_at(int folder, const std::string& name) {
-  alignas(file_handle) char space[sizeof(file_handle) + MAX_HANDLE_SZ];
-  auto* handle = reinterpret_cast<file_handle*>(space);
-  handle->handle_bytes = MAX_HANDLE_SZ;
-  int mount = 0;
-  if (::name_to_handle_at(folder, name.c_str(), handle, &mount, name.empty() ? AT_EMPTY_PATH : 0) != 0)
-    return "";
-  return handle_text(handle);
 }
 
 }  // namespace clusterd::live

@@ -57,16 +57,4 @@ class Follower {
   std::unique_ptr<Impl> impl_;
 };
 
-// The handle of what is at a path now, as hints have it; "" if there is nothing, or no handle.
-[[nodiscard]] std::string object_at(const Anchors& anchors, const std::string& path);
-// The object of a handle: what it is now, and one of its names below the roots, if the kernel can tell ("":
-// it cannot, or that name lies elsewhere). nullopt: it has no names any more.
-struct FoundObject {
-  Status status;
-  std::string path;
-};
-[[nodiscard]] std::optional<FoundObject> find_object(const Anchors& anchors, const std::string& object);
-[[nodiscard]] std::string object_at(int folder,
-                                    const std::string& name);  // "" as a name: the descriptor itself
-
 }  // namespace clusterd::live

@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "linux/mirror/live/contents.hpp"
-#include "linux/mirror/live/follow.hpp"
+#include "linux/mirror/live/object.hpp"
 #include "mirror/live/digest.hpp"
 
 namespace clusterd::live {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "linux/mirror/live/object.hpp"
 #include "linux/mirror/live/record.hpp"
 #include "linux/mirror/live/session.hpp"
 #include "mirror/escape.hpp"
