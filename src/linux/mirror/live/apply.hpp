@@ -124,8 +124,7 @@ class Applier {
   void leave_hole(Large& large, uint64_t until);
   Outcome<void> finish(Large& large);
 
-  // apply.cpp
-  Outcome<void> perform(Operation& operation);
+  // apply_operations.cpp
   Outcome<void> name_file(Staged& file);
   Outcome<void> make(const mirror::live::Make& make);
   Outcome<void> make_new(const Place& place, const mirror::live::Make& make);
@@ -140,13 +139,16 @@ class Applier {
   void touch(int folder, const std::string& path_of_name);
   void intend(int folder, const std::string& path, int64_t mtime_ns);
   void changed(Fd file) { inodes_.push_back(std::move(file)); }
+  std::string temporary();
+
+  // apply.cpp
+  Outcome<void> perform(Operation& operation);
   Outcome<void> sync_contents();
   Outcome<void> keep_victims();
   Outcome<void> keep_tree(int folder, const std::string& name, const std::string& path);
   Outcome<void> sync_names();
   void note_unfinished(const std::vector<Operation>& operations);
   void record(const Operation& operation);
-  std::string temporary();
 
   const Anchors& anchors_;
   const std::vector<std::string>& exclude_;

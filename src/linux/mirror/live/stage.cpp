@@ -1,4 +1,4 @@
-// Contents, before they have a name: the first half of apply.hpp.
+// Contents, before they have a name: the first part of apply.hpp.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
