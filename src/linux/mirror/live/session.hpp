@@ -85,7 +85,14 @@ class Session {
   Result<void> wait(const std::function<bool()>& until);
   Result<void> wait_for(Instant deadline);
   Result<void> work();
-  struct Due;
+  // Taken at one moment: marks have the names that they have after these renames.
+  struct Due {
+    std::vector<mirror::live::DirtyRename> renames;
+    std::vector<std::vector<std::string>> above;  // of each rename: folders that have to be made first
+    std::vector<std::pair<std::string, mirror::live::DirtyName>> marks;
+    mirror::live::DirtySet::Orphans orphans;
+    uint64_t heard = 0;  // so many renames
+  };
   struct Scope {  // a directory whose contents are to be compared
     std::string path;
     Instant since;  // of the oldest change that asks for it
