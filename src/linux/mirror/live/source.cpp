@@ -4,15 +4,15 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <ctime>
 
 #include "linux/mirror/backup_json.hpp"
 #include "linux/mirror/backup_store.hpp"
 #include "linux/mirror/broken_run.hpp"
+#include "linux/mirror/live/hint_marks.hpp"
 #include "linux/mirror/live/record.hpp"
-#include "linux/mirror/live/scrub_times.hpp"
 #include "linux/mirror/live/session.hpp"
+#include "linux/mirror/live/source_scrub.hpp"
 #include "linux/mirror/live/walk.hpp"
 #include "linux/mirror/report_copies.hpp"
 #include "mirror/command.hpp"
@@ -28,11 +28,6 @@ using live::Session;
 using live::Shared;
 using Kind = MirrorReport::Kind;
 using Outcome = MirrorReport::Outcome;
-
-constexpr std::chrono::milliseconds kNamed{4};     // a new file is usually closed by then
-constexpr std::chrono::milliseconds kWritten{20};  // a writer that goes on
-
-std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
 
@@ -79,7 +74,7 @@ class LiveSource::Impl {
       auto order = next_order(true);
       if (!order) return;
       if (order->kind == Kind::kScrub) {
-        scrub_wanted_ = true;
+        scrub_.want();
         continue;
       }
       if (order->kind == Kind::kPause) continue;
@@ -176,7 +171,7 @@ class LiveSource::Impl {
       if (next->kind == Kind::kFollow) continue;
       if (next->kind == Kind::kPause) return {};
       if (next->kind == Kind::kScrub) {
-        scrub_wanted_ = true;
+        scrub_.want();
         continue;
       }
       order = *next;
@@ -275,10 +270,7 @@ class LiveSource::Impl {
     }
     if (auto ok = make_directories(setup_.paths.state_dir + "/mirror", 0700); !ok) return ok;
     if (auto ok = take_in_broken_run(manifest(), mirror_); !ok) return ok;
-    if (scrub_times_.last == 0) {
-      scrub_times_ = live::read_scrub_times(manifest(), ::time(nullptr));
-      scrub_.proved = scrub_times_.proved;
-    }
+    scrub_.remember();
     auto opened = store_.open();
     if (!opened) return tl::unexpected(opened.error());
     const mirror::RootsNow now = look_at_roots(mirror_.paths);
@@ -315,50 +307,9 @@ class LiveSource::Impl {
   void take_hints(std::vector<Hint> hints) {
     const std::lock_guard lock(shared_.mutex);
     const Instant now = live::now_instant();
-    for (const Hint& hint : hints) take_hint(hint, now);
+    const live::HintMarks marks{shared_.dirty, *anchors_, links_, shared_.exact && mirror_.remove};
+    for (const Hint& hint : hints) live::mark_hint(marks, hint, now);
     shared_.wake.notify_all();
-  }
-
-  void take_hint(const Hint& hint, Instant now) {
-    ml::DirtySet& dirty = shared_.dirty;
-    const auto in_folder = [&](const std::string& path) {
-      const std::string folder = parent_of(path);
-      if (anchors_->covers(folder))
-        dirty.mark(folder, ml::kAttributes, now, now + std::chrono::milliseconds(1));
-    };
-    const std::string object = hint.directory ? "" : hint.object;
-    switch (hint.kind) {
-      case Hint::Kind::kMade:
-        dirty.created(hint.path, ml::kAttributes, hint.object, now, hint.directory ? now : now + kNamed);
-        return in_folder(hint.path);
-      case Hint::Kind::kDeleted:
-        dirty.deleted(hint.path, now, now);
-        return in_folder(hint.path);
-      case Hint::Kind::kRenamed:
-        if (shared_.exact && mirror_.remove) {
-          dirty.renamed(hint.path, hint.to, hint.directory, hint.object, now, now);
-        } else {
-          dirty.deleted(hint.path, now, now);
-          dirty.mark(hint.to, ml::kName | ml::kAttributes | ml::kContents | ml::kSubtree, now, now, object);
-        }
-        in_folder(hint.path);
-        return in_folder(hint.to);
-      case Hint::Kind::kMovedIn:
-        dirty.mark(hint.path, ml::kName | ml::kAttributes | (hint.directory ? ml::kSubtree : ml::kContents),
-                   now, now, object);
-        return in_folder(hint.path);
-      case Hint::Kind::kWritten:
-        return dirty.mark(hint.path, ml::kContents, now, now + kWritten, object);
-      case Hint::Kind::kClosed:
-        return dirty.mark(hint.path, ml::kContents, now, now, object);
-      case Hint::Kind::kAttributes:
-        return dirty.mark(hint.path, ml::kAttributes, now, now, object);
-      case Hint::Kind::kOrphan:
-        if (!links_.empty()) dirty.orphaned(hint.object, ml::kContents | ml::kAttributes, now);
-        return;
-      case Hint::Kind::kLost:
-        return dirty.mark(hint.path, ml::kAttributes | ml::kSubtree, now, now);
-    }
   }
 
   MirrorReport report_for(const MirrorOrder& order, Outcome outcome, std::string detail,
@@ -373,7 +324,7 @@ class LiveSource::Impl {
     report.bytes = tally.bytes;
     report.removed = tally.removed;
     report.detail = std::move(detail);
-    report.scrub = scrub_;
+    report.scrub = scrub_.told();
     if (report.detail.empty() && (outcome == Outcome::kDone || outcome == Outcome::kProgress))
       report.detail = unfollowed_;
     return report;
@@ -397,7 +348,7 @@ class LiveSource::Impl {
     if (lag.files > 0 && oldest && *oldest > Instant::min()) lag.age = live::now_instant() - *oldest;
     const std::string trouble = session.trouble();
     const std::string& detail = trouble.empty() ? unfollowed_ : trouble;
-    const bool scrubs = look_after_scrub(session);
+    const bool scrubs = scrub_.look_after(session);
     if (lag.files == 0 && said_files_ == 0 && detail == said_ && !scrubs) return;
     said_files_ = lag.files;
     said_ = detail;
@@ -405,44 +356,7 @@ class LiveSource::Impl {
     MirrorReport report = report_for(order, Outcome::kProgress, detail, {});
     report.lag = lag;
     report_(report);
-    scrub_.ended = false;
-  }
-
-  // Begins a scrub that is due, and takes in how far it is. True: there is something to tell.
-  bool look_after_scrub(Session& session) {
-    const int64_t now = ::time(nullptr);
-    if (live::Scrub* scrub = session.scrub()) {
-      const auto ended = scrub->ended();
-      scrub_ = scrub->progress();
-      if (ended && !*ended) return true;
-      session.end_scrub();
-      if (ended || ended.error().code != Code::kRetry) scrub_has_ended(now, ended.has_value());
-      if (!ended)
-        std::fprintf(stderr, "<4>scrub of %s: %s\n", mirror_.name.c_str(), ended.error().message.c_str());
-      return true;
-    }
-    const auto every = std::chrono::duration_cast<std::chrono::seconds>(mirror_.scrub_every).count();
-    const bool due = every > 0 && now - scrub_times_.last >= every;
-    if (!scrub_place_.under_way && !due && !scrub_wanted_) return false;
-    scrub_wanted_ = false;
-    if (!scrub_place_.under_way) {
-      scrub_place_ = {true, now, "", {}};
-      scrub_place_.tally.running = true;
-      scrub_place_.tally.proved = scrub_times_.proved;
-    }
-    scrub_ = scrub_place_.tally;
-    session.scrub(scrub_place_);
-    return true;
-  }
-
-  void scrub_has_ended(int64_t now, bool through) {
-    scrub_.running = false;
-    scrub_.ended = through;
-    scrub_times_.last = now;
-    if (through && scrub_.differed == 0) scrub_.proved = scrub_times_.proved = scrub_place_.begun;
-    scrub_place_ = {};
-    if (auto ok = live::write_scrub_times(manifest(), scrub_times_); !ok)
-      std::fprintf(stderr, "<4>%s\n", ok.error().message.c_str());
+    scrub_.end_is_told();
   }
 
   [[nodiscard]] std::string manifest() const {
@@ -472,10 +386,7 @@ class LiveSource::Impl {
   // When the whole was compared, if every change since then has left a mark.
   std::optional<Instant> compared_at_;
   const uint64_t life_ = live::random_number();
-  live::ScrubPlace scrub_place_;  // the running scrub's own
-  MirrorScrub scrub_;             // as it is told
-  live::ScrubTimes scrub_times_;
-  bool scrub_wanted_ = false;
+  live::SourceScrub scrub_{mirror_, manifest()};
   bool paused_ = false;         // with shared_.mutex
   bool answered_ = false;       // the order under way has had its final report
   Channel* channel_ = nullptr;  // of the session, to be closed from outside
