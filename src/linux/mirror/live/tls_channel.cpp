@@ -4,96 +4,38 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <condition_variable>
 #include <cstdint>
-#include <cstring>
 #include <deque>
 #include <mutex>
 #include <thread>
 
-#include "mirror/compression.hpp"
+#include "linux/mirror/live/tls_frames.hpp"
 #include "mirror/token_bucket.hpp"
 
 namespace clusterd {
 namespace {
 
 using std::chrono::milliseconds;
-using Bytes = std::vector<std::byte>;
+using wire::Bytes;
+using wire::expand;
+using wire::framed;
+using wire::get32;
+using wire::kHead;
+using wire::Packer;
+using wire::Type;
 
-constexpr size_t kHead = 5;
 constexpr size_t kBatch = 64 * 1024;      // small messages that leave together
 constexpr size_t kReadsPerTurn = 64;      // before what is to be written gets its turn
 constexpr size_t kWritesPerTurn = 32;     // … and the reverse
 constexpr milliseconds kLastWords{1000};  // for what was sent before a close
 constexpr milliseconds kMeasured{20};     // of a busy wire, for one measurement
-constexpr int kLevel = 1;                 // of zstd
-
-enum class Type : uint8_t { kPlain = 0, kZstd = 1, kBeacon = 2, kGoodbye = 3 };
 
 Instant now() { return Instant(std::chrono::steady_clock::now().time_since_epoch()); }
-
-void put32(std::byte* at, size_t value) {
-  for (size_t i = 0; i < 4; ++i) at[i] = static_cast<std::byte>(value >> (8 * i));
-}
-size_t get32(const std::byte* at) {
-  size_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value |= std::to_integer<size_t>(at[i]) << (8 * i);
-  return value;
-}
-
-Bytes framed(Type type, std::span<const std::byte> contents) {
-  Bytes frame(kHead + contents.size());
-  frame[0] = static_cast<std::byte>(type);
-  put32(&frame[1], contents.size());
-  if (!contents.empty()) std::memcpy(&frame[kHead], contents.data(), contents.size());
-  return frame;
-}
-
-// Makes frames of messages, compressed where that pays. One thread at a time.
-class Packer {
- public:
-  Packer() : context_(ZSTD_createCCtx()) {}
-  ~Packer() { ZSTD_freeCCtx(context_); }
-  Packer(const Packer&) = delete;
-  Packer& operator=(const Packer&) = delete;
-
-  Bytes pack(std::span<const std::byte> message) {
-    if (context_ == nullptr || !compression_.try_next(message.size())) return framed(Type::kPlain, message);
-    const Instant begin = now();
-    // What does not get an eighth smaller is not worth expanding.
-    const size_t room = message.size() - message.size() / 8;
-    Bytes frame(kHead + 4 + room);
-    const size_t n =
-        ZSTD_compressCCtx(context_, &frame[kHead + 4], room, message.data(), message.size(), kLevel);
-    const size_t after = ZSTD_isError(n) != 0 ? message.size() : n + 4;
-    if (!compression_.tried(message.size(), after, now() - begin)) return framed(Type::kPlain, message);
-    frame.resize(kHead + after);
-    frame[0] = static_cast<std::byte>(Type::kZstd);
-    put32(&frame[1], after);
-    put32(&frame[kHead], message.size());
-    return frame;
-  }
-  void wire_took(size_t bytes, Duration took) { compression_.wire_took(bytes, took); }
-
- private:
-  ZSTD_CCtx* context_;
-  mirror::Compression compression_;
-};
-
-Result<Bytes> expand(std::span<const std::byte> contents) {
-  const size_t length = contents.size() < 4 ? SIZE_MAX : get32(contents.data());
-  if (length > kMaxChannelMessage) return fail(Code::kCorrupt, "a compressed message is malformed");
-  Bytes message(length);
-  const auto packed = contents.subspan(4);
-  const size_t n = ZSTD_decompress(message.data(), message.size(), packed.data(), packed.size());
-  if (ZSTD_isError(n) != 0 || n != length) return fail(Code::kCorrupt, "a compressed message is malformed");
-  return message;
-}
 
 class TlsChannel : public Channel {
  public:

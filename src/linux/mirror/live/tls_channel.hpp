@@ -8,8 +8,7 @@
 // for dead. (TCP's own TCP_USER_TIMEOUT would not do: it also ends a connection whose other end is only
 // busy.)
 //
-// On the wire a message is type (1 byte), length (4, the lowest first), contents. A compressed one begins
-// with the length that it had (4).
+// What is on the wire: tls_frames.hpp.
 #pragma once
 
 #include <chrono>
