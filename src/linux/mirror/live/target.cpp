@@ -4,11 +4,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <condition_variable>
 #include <cstdio>
 #include <ctime>
-#include <deque>
-#include <mutex>
 #include <thread>
 
 #include "linux/mirror/backup_store.hpp"
@@ -19,6 +16,7 @@
 #include "linux/mirror/live/record.hpp"
 #include "linux/mirror/live/target_compare.hpp"
 #include "linux/mirror/live/target_scrub.hpp"
+#include "linux/mirror/live/waiting.hpp"
 #include "linux/mirror/target.hpp"
 #include "linux/mirror/target_roots.hpp"
 #include "mirror/command.hpp"
@@ -33,55 +31,7 @@ using live::Anchors;
 using live::Applier;
 using live::Keeper;
 using live::TargetCompare;
-
-constexpr size_t kMaxWaiting = size_t{48} << 20;  // bytes of messages that wait for their turn
-
-// Messages between the reader and the thread that applies, bounded.
-class Waiting {
- public:
-  struct Item {
-    std::shared_ptr<std::vector<std::byte>> message;  // what the frame's views point into
-    ml::SourceFrame frame;
-    size_t bytes = 0;
-  };
-  // False: nobody takes it any more.
-  bool push(Item item) {
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return ended_ || bytes_ < kMaxWaiting; });
-    if (ended_) return false;
-    bytes_ += item.bytes;
-    items_.push_back(std::move(item));
-    wake_.notify_all();
-    return true;
-  }
-  // nullopt: nothing for now, or it has ended.
-  std::optional<Item> pop(std::chrono::milliseconds patience) {
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, patience, [&] { return ended_ || !items_.empty(); });
-    if (items_.empty()) return std::nullopt;
-    Item item = std::move(items_.front());
-    items_.pop_front();
-    bytes_ -= item.bytes;
-    wake_.notify_all();
-    return item;
-  }
-  void end() {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-    wake_.notify_all();
-  }
-  bool over() {
-    const std::lock_guard lock(mutex_);
-    return ended_ && items_.empty();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Item> items_;
-  size_t bytes_ = 0;
-  bool ended_ = false;
-};
+using live::Waiting;
 
 class Target {
  public:
