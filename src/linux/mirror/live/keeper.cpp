@@ -12,6 +12,7 @@
 #include <climits>
 
 #include "linux/mirror/entry_type.hpp"
+#include "linux/mirror/files.hpp"
 
 namespace clusterd::live {
 

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "linux/mirror/files.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/exclude.hpp"
 
