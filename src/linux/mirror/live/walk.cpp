@@ -89,6 +89,7 @@ class TreeWalk::Impl {
     }
     wake_.notify_all();
     reader_.join();
+    let_go();
   }
 
   Result<Step> next() {
@@ -126,6 +127,20 @@ class TreeWalk::Impl {
     std::shared_ptr<Folder> folder;
     size_t at = 0, child = 0;
   };
+
+  // What is read and was not walked through holds its parent, which holds it: with their descriptors.
+  void let_go() {
+    std::vector<std::shared_ptr<Folder>> held{std::exchange(entered_, nullptr)};
+    for (Level& level : levels_) held.push_back(std::move(level.folder));
+    while (!held.empty()) {
+      const auto folder = std::move(held.back());
+      held.pop_back();
+      if (!folder) continue;
+      folder->parent.reset();
+      std::move(folder->children.begin(), folder->children.end(), std::back_inserter(held));
+      folder->children.clear();
+    }
+  }
 
   Result<Step> begin_scope() {
     Step step;
