@@ -327,10 +327,11 @@ Result<void> Session::compare_all(const MirrorOrder& order, ml::Finished& finish
   if (!opened) return tl::unexpected(opened.error());
   const auto last = opened->header;
   opened->entries = nullptr;
+  // Whatever was marked is seen by the walk, if only what nobody has changed since is said to be agreed on.
+  // Not with the lock of what is shared: the store looks at that with its own.
+  place_.store.doubt();
   {
-    // Whatever was marked is seen by the walk, if only what nobody has changed since is said to be agreed on.
     const std::lock_guard lock(place_.shared.mutex);
-    place_.store.doubt();
     place_.shared.dirty.clear();
   }
   sender_.since = kFirst;
