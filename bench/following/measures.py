@@ -232,7 +232,7 @@ class Measures:
         Their files are on a file system of their own, on which nothing is removed before the end: ext4 is slow to make
         files where many have been removed lately, whoever follows."""
         work = {"storm of tiny files, s": self.storm, "fio, random 4 KiB with fsync, s": self.fio}
-        if os.path.exists(f"{PROJECT}/.git"):
+        if os.path.exists(f"{systems.ROOT}/.git"):
             work["git clone and build, s"] = self.build
         if os.path.exists(PGBENCH):
             work["pgbench, transactions a second"] = self.pgbench
@@ -272,7 +272,7 @@ class Measures:
     def build(root):
         """This project's own sources; a part of them is compiled, as without optimising."""
         begin = time.monotonic()
-        subprocess.run(["git", "clone", "-q", "--no-local", PROJECT, f"{root}/clone"], check=True)
+        subprocess.run(["git", "clone", "-q", "--no-local", systems.ROOT, f"{root}/clone"], check=True)
         os.mkdir(f"{root}/objects")
         for source in sorted(glob.glob(f"{root}/clone/src/base/*.cpp") + glob.glob(f"{root}/clone/src/mirror/*.cpp")):
             subprocess.run(["c++", "-std=c++20", "-c", f"-I{root}/clone/src", source, "-o",
@@ -308,7 +308,6 @@ def file_system(place):
         grounds.unmount(place)
 
 
-PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 MEMORY = "/dev/shm"
 PER_STEP = 500
 STORM = """
