@@ -17,7 +17,6 @@ namespace ml = mirror::live;
 namespace {
 
 constexpr int kTries = 3;  // to find a file at rest
-constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
 constexpr std::chrono::milliseconds kLongestWait{30'000};
 constexpr size_t kMaxLately = 100'000;
 constexpr size_t kMaxFlights = 20'000;  // a tree that is sent for the first time has any number of files

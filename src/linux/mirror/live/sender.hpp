@@ -27,6 +27,9 @@
 
 namespace clusterd::live {
 
+// Everything of a name itself; what is below it is kSubtree.
+inline constexpr uint8_t kAll = mirror::live::kName | mirror::live::kAttributes | mirror::live::kContents;
+
 struct Tally {
   uint64_t files = 0, bytes = 0, removed = 0;
 };

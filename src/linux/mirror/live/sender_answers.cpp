@@ -10,7 +10,6 @@ namespace ml = mirror::live;
 namespace {
 
 constexpr std::chrono::milliseconds kLongestWait{30'000};
-constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
 
 }  // namespace
 

@@ -17,8 +17,6 @@ namespace ml = mirror::live;
 
 namespace {
 
-constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
-
 std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 // Owners by name: the target has to know whom the numbers mean before it meets them.

@@ -16,7 +16,6 @@ namespace {
 
 constexpr size_t kAtOnce = 2000;  // marks between two looks at what has come in
 constexpr auto kSettleEvery = std::chrono::milliseconds(50);
-constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
 
 }  // namespace
 

@@ -12,7 +12,6 @@ namespace ml = mirror::live;
 namespace {
 
 constexpr size_t kMaxExpected = 100'000;
-constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
 
 }  // namespace
 
