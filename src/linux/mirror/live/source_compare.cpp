@@ -15,6 +15,7 @@ namespace ml = mirror::live;
 namespace {
 
 constexpr uint64_t kMaxAhead = 20'000;      // digests that the target has not dealt with
+constexpr uint64_t kTellEvery = 64;         // digests: the target walks at the same time, and waits for them
 constexpr uint64_t kManyEntries = 150'000;  // below what the target sends without credit
 
 int64_t now_ns() {
@@ -56,6 +57,7 @@ SourceCompare::~SourceCompare() {
 
 void SourceCompare::run() {
   auto done = out_.put(ml::CompareBegin{scopes_});
+  if (done) done = out_.flush();
   if (done) done = walk();
   if (!done && done.error().code == Code::kCorrupt) store_.put_aside();
   if (done) done = out_.put(ml::CompareEnd{});
@@ -86,6 +88,7 @@ Result<void> SourceCompare::walk() {
   visitor.folder = [this](std::string_view path, const ml::Hash& digest) -> Result<void> {
     Changes level = std::move(levels_.back());
     levels_.pop_back();
+    bool tell = false;
     {
       std::unique_lock lock(mutex_);
       if (!level.changed.empty()) {
@@ -93,7 +96,7 @@ Result<void> SourceCompare::walk() {
         if (level.all) level.changed = {};
         changes_[std::string(path)] = std::move(level);
       }
-      ++digests_;
+      tell = ++digests_ % kTellEvery == 0;
       if (digests_ - compared_ > kMaxAhead) {
         lock.unlock();
         if (auto ok = out_.flush(); !ok) return ok;
@@ -102,7 +105,8 @@ Result<void> SourceCompare::walk() {
       }
       if (stop_) return fail(Code::kRetry, "the mirror has ended");
     }
-    return out_.put(ml::Digest{std::string(path), digest});
+    auto told = out_.put(ml::Digest{std::string(path), digest});
+    return told && tell ? out_.flush() : told;
   };
   return walk_for_compare(anchors_, scopes_, mirror_.exclude, store_, seed_, visitor, !whole_);
 }
