@@ -63,7 +63,7 @@ class Measures:
 
     # --- whole trees ---
     def tree(self, kinds):
-        """Initial copy, unchanged compare, 500 changed while away, idle: one tree for all."""
+        """Initial copy, unchanged compare, 1 % changed while away, idle: one tree for all."""
         source, unused, _ = self.place()
         self.remove(unused)
         self.say(f"tree of {self.files} files of {self.size // bounds.KIB} KiB")
@@ -83,7 +83,25 @@ class Measures:
                 self.changed_while_away(system)
                 if kind.follows:
                     self.idle(system)
+        self.copies_to_memory(kinds, source)
         self.remove(source)
+
+    def copies_to_memory(self, kinds, source):
+        """The initial copy without the disk, which is the bound of all of them otherwise. What is read is in memory as
+        well, if that is large enough."""
+        needed = 3 * self.files * self.size
+        if systems.available_memory() < needed:
+            self.say(f"bench/mirror: less than {needed >> 30} GiB of memory are free: no initial copy to memory")
+            return
+        figure = "initial copy to memory, ms"
+        with tempfile.TemporaryDirectory(prefix="clusterd-bench-", dir=MEMORY) as memory:
+            for _ in range(self.options.rounds):
+                places = self.place(source=memory, target=memory, state=memory)
+                self.note(figure, "tar | tar", bounds.tar_ms(source, places[1]))
+                self.remove(*places)
+                for kind in kinds:
+                    with self.running(kind, source=source, target=memory) as system:
+                        self.note(figure, kind.name, system.initial_ms)
 
     def compare(self, system):
         system.catch_up()  # the first one may have to look at what was too young to be believed

@@ -182,6 +182,12 @@ def available(names):
 
 
 # --- the machine ---------------------------------------------------------------------------------------
+def available_memory():
+    """Bytes that can be used without taking them from anybody."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+
+
 def peak_kilobytes(pid):
     with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
         return next((int(line.split()[1]) for line in file if line.startswith("VmHWM:")), 0)
