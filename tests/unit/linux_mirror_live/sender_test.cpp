@@ -16,7 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 namespace ml = mirror::live;
 using Reason = ml::Failed::Reason;
-constexpr uint8_t kAll = ml::kName | ml::kAttributes | ml::kContents;
 
 class Nowhere : public Channel {
  public:

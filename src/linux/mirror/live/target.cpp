@@ -33,6 +33,8 @@ using live::Keeper;
 using live::TargetCompare;
 using live::Waiting;
 
+constexpr std::chrono::milliseconds kNow{0}, kSettleEvery{50};
+
 class Target {
  public:
   Target(Channel& channel, const LiveTargetSetup& setup)
@@ -256,14 +258,19 @@ class Target {
   }
 
   void apply_all() {
+    bool recorded = false;  // all that has been agreed on
     while (!waiting_.over()) {
-      auto item = waiting_.pop(std::chrono::milliseconds(applier_->empty() ? 50 : 0));
+      std::optional<std::chrono::milliseconds> patience = kNow;
+      if (applier_->empty()) patience = recorded ? std::nullopt : std::optional(kSettleEvery);
+      auto item = waiting_.pop(patience);
       if (!item) {
         if (!commit()) break;
         settle(false);
         if (store_.wants_fold()) (void)store_.fold(std::nullopt);
+        recorded = store_.settled();
         continue;
       }
+      recorded = false;
       if (applier_->stage(item->frame)) {
         if (applier_->full() && !commit()) break;
         continue;

@@ -34,10 +34,14 @@ class Waiting {
     wake_.notify_all();
     return true;
   }
-  // nullopt: nothing for now, or it has ended.
-  std::optional<Item> pop(std::chrono::milliseconds patience) {
+  // nullopt: nothing for so long, or it has ended. Without `patience` it waits for one of both.
+  std::optional<Item> pop(std::optional<std::chrono::milliseconds> patience) {
     std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, patience, [&] { return ended_ || !items_.empty(); });
+    const auto there = [&] { return ended_ || !items_.empty(); };
+    if (patience)
+      wake_.wait_for(lock, *patience, there);
+    else
+      wake_.wait(lock, there);
     if (items_.empty()) return std::nullopt;
     Item item = std::move(items_.front());
     items_.pop_front();
