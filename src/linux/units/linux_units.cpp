@@ -37,9 +37,10 @@ std::unique_ptr<UnitDriver> make_driver(UnitContext context, SystemdBus& bus) {
     case UnitConfig::Kind::kRun:
       return std::make_unique<RunUnit>(std::move(context));
     case UnitConfig::Kind::kOcf:
-      return std::make_unique<OcfUnit>(std::move(context));
+      break;
   }
-  CLUSTERD_CHECK(false, "unknown kind of unit");
+  CLUSTERD_CHECK(context.config.kind == UnitConfig::Kind::kOcf, "unknown kind of unit");
+  return std::make_unique<OcfUnit>(std::move(context));
 }
 
 }  // namespace
