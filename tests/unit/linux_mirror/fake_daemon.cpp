@@ -35,6 +35,11 @@ std::vector<std::string> FakeDaemon::requests() {
   return requests_;
 }
 
+void FakeDaemon::when_allowed(std::function<void(pid_t)> call) {
+  const std::lock_guard lock(mutex_);
+  when_allowed_ = std::move(call);
+}
+
 void FakeDaemon::serve() {
   while (!stop_) {
     pollfd p{listener_, POLLIN, 0};
@@ -52,11 +57,13 @@ void FakeDaemon::serve() {
     socklen_t length = sizeof peer;
     ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
     const bool ok = allow;
+    std::function<void(pid_t)> call;
     {
       const std::lock_guard lock(mutex_);
       requests_.push_back(text.substr(std::min(text.size(), text.find("\r\n\r\n") + 4)));
+      call = when_allowed_;
     }
-    if (ok && on_allowed) on_allowed(peer.pid);
+    if (ok && call) call(peer.pid);
     const std::string body = ok ? R"({"ok":true,"text":"go on"})"
                                 : R"({"ok":false,"text":"web is active on this node at epoch 9"})";
     const std::string answer = fmt::format("HTTP/1.1 {}\r\nContent-Length: {}\r\n\r\n{}",

@@ -19,7 +19,8 @@ class FakeDaemon {
   ~FakeDaemon();
   std::atomic<bool> allow{true};
   std::vector<std::string> requests();
-  std::function<void(pid_t)> on_allowed;  // called on the daemon's thread
+  // Called on the daemon's thread, with who asks.
+  void when_allowed(std::function<void(pid_t)> call);
 
  private:
   void serve();
@@ -27,6 +28,7 @@ class FakeDaemon {
   std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::vector<std::string> requests_;
+  std::function<void(pid_t)> when_allowed_;
   std::thread thread_;
 };
 

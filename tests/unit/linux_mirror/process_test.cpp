@@ -123,7 +123,7 @@ TEST_F(Process, StopReceiversEndsWhatThePeerWrites) {
   paths.run_dir = nodes->at(1, "run");
   MirrorProcess target(there, nodes->config(1), paths, [](const Event&) {});
   std::atomic<pid_t> receiver{0};
-  nodes->daemons[1]->on_allowed = [&](pid_t pid) { receiver = pid; };
+  nodes->daemons[1]->when_allowed([&](pid_t pid) { receiver = pid; });
   start();
   order(Kind::kRun, 2);
   ASSERT_TRUE(await([&] { return receiver != 0 && arriving(); }));

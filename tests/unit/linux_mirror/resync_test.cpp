@@ -178,9 +178,9 @@ TEST_F(Resync, GoesOnAfterABrokenAttemptAndListsEachLossOnce) {
   fail_over();
   // The first attempt copies everything, but its end cannot be told: the daemon refuses the last step.
   int calls = 0;
-  nodes->daemons[0]->on_allowed = [&](pid_t) { nodes->daemons[0]->allow = ++calls < 2; };
+  nodes->daemons[0]->when_allowed([&](pid_t) { nodes->daemons[0]->allow = ++calls < 2; });
   EXPECT_EQ(resync().outcome, Outcome::kFailed);
-  nodes->daemons[0]->on_allowed = nullptr;
+  nodes->daemons[0]->when_allowed(nullptr);
   nodes->daemons[0]->allow = true;
   // Meanwhile serv2 changes a file that the first attempt has just written on serv1: no loss.
   write_file(b("edited"), "serv2 once more");
