@@ -246,6 +246,7 @@ class Measures:
         """How much slower do programs write while they are followed: in turns with and without. The target stands for
         another machine: its files are in memory, and it is not on the writers' processor. The source is with the
         target, as where a processor is free for it ("beside"), and then with the writers: what it costs where none is.
+        Two processors may be one core, or share what limits both: what a mere loop beside costs is measured as well.
 
         Their files are on a file system of their own, on which nothing is removed before the end: ext4 is slow to make
         files where many have been removed lately, whoever follows."""
@@ -264,6 +265,10 @@ class Measures:
                     source, _, _ = self.place(source=disk)
                     bounds.sync(source)
                     self.note(name, "nobody", function(source))
+                    source, _, _ = self.place(source=disk)
+                    with busy(other):
+                        bounds.sync(source)
+                        self.note(name, "loop beside", function(source))
                     for kind, beside in itertools.product(followers, (True, False)):
                         source, _, _ = self.place(source=disk)
                         with self.running(kind, source=source, target=memory) as system:
@@ -313,6 +318,17 @@ def one_processor():
         yield set(others) or all_of_them
     finally:
         os.sched_setaffinity(0, all_of_them)
+
+
+@contextlib.contextmanager
+def busy(processors):
+    """Somebody computes there all the time."""
+    with subprocess.Popen(["/usr/bin/python3", "-c", "while True: pass"]) as loop:
+        os.sched_setaffinity(loop.pid, processors)
+        try:
+            yield
+        finally:
+            loop.kill()
 
 
 @contextlib.contextmanager

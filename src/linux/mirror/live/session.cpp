@@ -1,6 +1,7 @@
 #include "linux/mirror/live/session.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -349,6 +350,7 @@ Result<void> Session::compare_all(const MirrorOrder& order, ml::Finished& finish
   if (ok = wait([this] { return finished_.has_value(); }); !ok) return ok;
   finished = std::move(*finished_);
   if (!finished.problem.empty()) return fail(Code::kRetry, finished.problem);
+  ::malloc_trim(0);  // what a copy of a large tree has needed is not needed to follow it
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "linux/mirror/live/target.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -316,6 +317,7 @@ class Target {
       finished.problem = ok.error().message.substr(0, 4000);
       return finished;
     }
+    ::malloc_trim(0);  // what a copy of a large tree has needed is not needed to follow it
     if (!hello_.resync || set_closed_) return finished;
     auto report = close_set(set_, true);
     if (!report) {
