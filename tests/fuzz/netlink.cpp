@@ -13,7 +13,8 @@ void fuzz_netlink(Bytes input) {
       break;
     case 1:
       if (const auto address = parse_address(feed.rest()))
-        require(address->length <= 128 || !address->address.is_v4(), "an address with a length");
+        require(address->length <= (address->address.is_v4() ? 32 : 128),
+                "a length that such an address can have");
       break;
     case 2:
       (void)parse_own_rule(feed.rest());

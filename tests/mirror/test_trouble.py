@@ -1,5 +1,6 @@
 """Targets that cannot take what they get, ends that are killed: nothing is skipped in silence, nothing is torn."""
 import contextlib
+import itertools
 import os
 import subprocess
 import threading
@@ -312,6 +313,35 @@ def test_orders_end_while_writers_go_on(pair):
         stop.set()
         for writer in writers:
             writer.join()
+    pair.flush()
+    judge.assert_equal(pair.source, pair.target)
+
+
+def test_a_flush_ends_while_the_names_of_a_file_come_and_go(pair):
+    """What had changed before it is sent once, not for each of two thousand names that is gone by then."""
+    source, stop = Tree(pair.source), threading.Event()
+    names = [f"named/{number}" for number in range(2000)]
+    source.mkdir("named")
+    source.write(names[0], b"one of many\n")
+    for name in names[1:]:
+        source.link(names[0], name)
+    pair.flush()
+
+    def churn():
+        for name in itertools.cycle(names[1:]):
+            if stop.is_set():
+                return
+            source.unlink(name)
+            source.append(names[0], b"more\n")
+            source.link(names[0], name)
+    writer = threading.Thread(target=churn)
+    writer.start()
+    try:
+        for _ in range(3):
+            pair.flush()
+    finally:
+        stop.set()
+        writer.join()
     pair.flush()
     judge.assert_equal(pair.source, pair.target)
 

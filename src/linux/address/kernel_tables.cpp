@@ -117,7 +117,7 @@ std::optional<AddressInfo> parse_address(ByteView body) {
   const auto attributes = tail<ifaddrmsg>(body);
   auto address = attributes.address(IFA_LOCAL, header->ifa_family);
   if (!address) address = attributes.address(IFA_ADDRESS, header->ifa_family);
-  if (!address) return std::nullopt;
+  if (!address || header->ifa_prefixlen > (address->is_v4() ? 32 : 128)) return std::nullopt;
   return AddressInfo{static_cast<int>(header->ifa_index), *address, header->ifa_prefixlen};
 }
 

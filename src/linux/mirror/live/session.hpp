@@ -103,7 +103,10 @@ class Session {
   [[nodiscard]] Instant oldest_change(const mirror::live::DirtyRename& rename) const;
   Result<bool> send_unfinished(Due& due, size_t which, std::set<std::string>& finished);
   Result<bool> perform_rename(Due& due, size_t which, std::set<std::string>& finished);
+  void mark_orphans();
   void mark_orphans(mirror::live::DirtySet::Orphans orphans);
+  std::pair<uint8_t, Instant> not_marked_yet(const std::string& object, const mirror::live::DirtyName& name,
+                                             Instant now);
   template <class Marks>
   void give_back(const Marks& marks);
   [[nodiscard]] Scopes to_look_at_again(const mirror::live::DirtyRename& rename) const;
@@ -142,6 +145,12 @@ class Session {
   uint64_t told_ = 0;
   // What renames are to have led to: the object that is at a path, or "" for none that is known.
   std::map<std::string, std::string, mirror::live::PathOrder> expected_;
+  // Files of which all names were marked: how, for changes since when, and when that was.
+  struct Marked {
+    uint8_t marks = 0;
+    Instant since, at;
+  };
+  std::map<std::string, Marked> marked_;
   // Files whose names were sought, and their change time then: a name more or less changes it.
   std::map<std::string, int64_t> sought_;
   using Waiting = std::deque<std::pair<std::string, mirror::live::DirtyName>>;
@@ -151,6 +160,7 @@ class Session {
   std::optional<Instant> flushing_;  // what had changed by then is to be durable
   bool sent_to_flush_ = false;       // something that it waits for, since it looked last
   Instant settled_at_{};
+  Instant large_until_{};  // until then a large file is sent and nothing else
   std::thread reader_;
 };
 

@@ -137,6 +137,15 @@ Session::Due Session::take_due() {
   return due;
 }
 
+void Session::mark_orphans() {
+  ml::DirtySet::Orphans orphans;
+  {
+    const std::lock_guard lock(place_.shared.mutex);
+    orphans = place_.shared.dirty.take_orphans();
+  }
+  mark_orphans(std::move(orphans));
+}
+
 // A file that was changed by a name that is gone may have other names.
 void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
   std::optional<Instant> seek;  // for what has changed since then
@@ -144,9 +153,13 @@ void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
   for (const auto& [object, name] : orphans.objects) {
     const auto found = find_object(place_.anchors, object);
     if (!found || found->status.type == 'd') continue;
+    const Instant begun = now_instant();
     const auto names = place_.links.names(place_.anchors, found->status);
-    for (const std::string& path : names) mark(path, name.marks & kAll, name.since, now_instant());
-    if (!names.empty()) continue;
+    if (!names.empty()) {
+      const auto [marks, since] = not_marked_yet(object, name, begun);
+      for (const std::string& path : names) mark(path, marks, since, now_instant());
+      continue;
+    }
     if (found->path.empty()) {
       // Not even one of its names is known: there may be one all the same.
       if (found->status.links > 1 && (name.marks & ml::kName) != 0)
@@ -159,6 +172,23 @@ void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
     place_.shared.dirty.mark(found->path, name.marks & kAll, name.since, now_instant());
   }
   if (seek) mark_all(*seek);
+}
+
+// All names of an object are about to be marked, for a change that may be old. What had changed before they
+// were marked the last time is known by those marks, or sent since: only what is younger needs them.
+// Otherwise a file whose names come and go would make all of them as old as its oldest change, again and
+// again, and a flush that waits for that would never end.
+std::pair<uint8_t, Instant> Session::not_marked_yet(const std::string& object, const ml::DirtyName& name,
+                                                    Instant now) {
+  if (marked_.size() > kAtOnce * 10) marked_.clear();
+  const auto [it, first] = marked_.try_emplace(object, Marked{0, name.since, now});
+  Marked& last = it->second;
+  const auto marks = static_cast<uint8_t>(name.marks & kAll);
+  const bool known = !first && (marks & ~last.marks) == 0 && name.since >= last.since;
+  last.marks |= marks;
+  if (!known) last.since = name.since;
+  const Instant before = std::exchange(last.at, now);
+  return {last.marks, known ? before : name.since};
 }
 
 void Session::mark_all(Instant since) {
@@ -194,6 +224,8 @@ Result<void> Session::perform_marks(const Due& taken, Scopes& scopes) {
   }
   waiting_ = nullptr;
   sender_.since = kFirst;
+  // Once for all names of a file: it may have thousands.
+  mark_orphans();
   if (!done) {
     give_back(waiting);
     mark_scopes(scopes, ml::kSubtree);
@@ -255,9 +287,8 @@ Result<void> Session::perform_mark(const std::string& path, ml::DirtyName name, 
     expected_.erase(it);
   }
   if (!name.object.empty() && object_at(place_.anchors, path) != name.object) {
-    ml::DirtySet::Orphans orphans;
-    orphans.objects.emplace(name.object, name);
-    mark_orphans(std::move(orphans));
+    const std::lock_guard lock(place_.shared.mutex);
+    place_.shared.dirty.orphaned(name.object, name.marks, name.since);
     name.object.clear();
   }
   if (name.created) {
@@ -288,16 +319,17 @@ Result<void> Session::perform_mark(const std::string& path, ml::DirtyName name, 
 }
 
 // Between two parts of a large file: what is small and due goes first, unless it could concern that file's
-// name.
+// name. It has half of the time at most: there may always be something due.
 Result<void> Session::between() {
   if (auto ok = take_inbox(); !ok) return ok;
-  if (between_ || compare_) return {};
+  const Instant begun = now_instant();
+  if (between_ || compare_ || begun < large_until_) return {};
   Due due;
   {
     const std::lock_guard lock(place_.shared.mutex);
     ml::DirtySet& dirty = place_.shared.dirty;
     const auto next = dirty.next_due();
-    if (!place_.shared.exact || dirty.heard() != told_ || !next || *next > now_instant()) return {};
+    if (!place_.shared.exact || dirty.heard() != told_ || !next || *next > begun) return {};
     // In the order of their paths, and each with all that is known of it by now.
     for (auto& [path, name] : waiting_ ? std::exchange(*waiting_, {}) : Waiting{})
       dirty.put_back(path, name, now_instant());
@@ -309,6 +341,8 @@ Result<void> Session::between() {
   mark_orphans(std::move(due.orphans));
   auto done = perform_marks(due, scopes);
   between_ = false;
+  const Instant ended = now_instant();
+  large_until_ = ended + (ended - begun);
   sender_.since = since;
   mark_scopes(scopes, ml::kSubtree);
   return done ? out_.flush() : done;
