@@ -105,8 +105,7 @@ class Session {
   Result<bool> perform_rename(Due& due, size_t which, std::set<std::string>& finished);
   void mark_orphans();
   void mark_orphans(mirror::live::DirtySet::Orphans orphans);
-  std::pair<uint8_t, Instant> not_marked_yet(const std::string& object, const mirror::live::DirtyName& name,
-                                             Instant now);
+  Instant not_marked_since(const std::string& object, const mirror::live::DirtyName& name, Instant now);
   template <class Marks>
   void give_back(const Marks& marks);
   [[nodiscard]] Scopes to_look_at_again(const mirror::live::DirtyRename& rename) const;
@@ -145,12 +144,11 @@ class Session {
   uint64_t told_ = 0;
   // What renames are to have led to: the object that is at a path, or "" for none that is known.
   std::map<std::string, std::string, mirror::live::PathOrder> expected_;
-  // Files of which all names were marked: how, for changes since when, and when that was.
+  // Files of which all names were marked, and how: for changes since when, and when that was.
   struct Marked {
-    uint8_t marks = 0;
     Instant since, at;
   };
-  std::map<std::string, Marked> marked_;
+  std::map<std::pair<std::string, mirror::live::Mark>, Marked> marked_;
   // Files whose names were sought, and their change time then: a name more or less changes it.
   std::map<std::string, int64_t> sought_;
   using Waiting = std::deque<std::pair<std::string, mirror::live::DirtyName>>;

@@ -156,8 +156,8 @@ void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
     const Instant begun = now_instant();
     const auto names = place_.links.names(place_.anchors, found->status);
     if (!names.empty()) {
-      const auto [marks, since] = not_marked_yet(object, name, begun);
-      for (const std::string& path : names) mark(path, marks, since, now_instant());
+      const Instant since = not_marked_since(object, name, begun);
+      for (const std::string& path : names) mark(path, name.marks & kAll, since, now_instant());
       continue;
     }
     if (found->path.empty()) {
@@ -175,20 +175,22 @@ void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
 }
 
 // All names of an object are about to be marked, for a change that may be old. What had changed before they
-// were marked the last time is known by those marks, or sent since: only what is younger needs them.
+// were marked so the last time is known by those marks, or sent since: only what is younger needs them.
 // Otherwise a file whose names come and go would make all of them as old as its oldest change, again and
 // again, and a flush that waits for that would never end.
-std::pair<uint8_t, Instant> Session::not_marked_yet(const std::string& object, const ml::DirtyName& name,
-                                                    Instant now) {
+Instant Session::not_marked_since(const std::string& object, const ml::DirtyName& name, Instant now) {
   if (marked_.size() > kAtOnce * 10) marked_.clear();
-  const auto [it, first] = marked_.try_emplace(object, Marked{0, name.since, now});
-  Marked& last = it->second;
-  const auto marks = static_cast<uint8_t>(name.marks & kAll);
-  const bool known = !first && (marks & ~last.marks) == 0 && name.since >= last.since;
-  last.marks |= marks;
-  if (!known) last.since = name.since;
-  const Instant before = std::exchange(last.at, now);
-  return {last.marks, known ? before : name.since};
+  Instant since = Instant::max();
+  for (const ml::Mark mark : {ml::kName, ml::kAttributes, ml::kContents}) {
+    if ((name.marks & mark) == 0) continue;
+    const auto [it, first] = marked_.try_emplace({object, mark}, Marked{name.since, now});
+    Marked& last = it->second;
+    const bool known = !first && name.since >= last.since;
+    since = std::min(since, known ? last.at : name.since);
+    if (!known) last.since = name.since;
+    last.at = now;
+  }
+  return since == Instant::max() ? name.since : since;
 }
 
 void Session::mark_all(Instant since) {
