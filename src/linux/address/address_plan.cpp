@@ -14,8 +14,6 @@ constexpr uint32_t kFirstPriority = 7410;
 constexpr uint32_t kFirstTable = 7'410'000;
 constexpr uint32_t kTables = 1U << 20U;
 
-uint8_t bits(const IpAddress& address) { return address.is_v4() ? 32 : 128; }
-
 Prefix network_of(const Prefix& prefix) {
   Prefix out = prefix;
   for (size_t i = 0; i < prefix.address.size(); ++i) {
@@ -27,7 +25,7 @@ Prefix network_of(const Prefix& prefix) {
 }
 
 void place_address(const Prefix& prefix, const Prefix& own, AddressPlan& plan) {
-  const uint8_t host = bits(prefix.address);
+  const uint8_t host = address_bits(prefix.address);
   const bool within_own = own.address.family == prefix.address.family && own.contains(prefix.address);
   if (plan.mode == MacMode::kNone) {
     // As /32 it depends on no other address of the network, which may be removed; a network of its own needs

@@ -30,7 +30,6 @@ NetlinkAttributes tail(ByteView body) {
 }
 
 uint8_t family_of(const IpAddress& address) { return address.is_v4() ? AF_INET : AF_INET6; }
-uint8_t bits(const IpAddress& address) { return address.is_v4() ? 32 : 128; }
 
 NetlinkResult<void> allow(NetlinkResult<void> outcome, std::initializer_list<int> harmless) {
   if (outcome) return outcome;
@@ -48,7 +47,7 @@ ifinfomsg link_header(int index) {
 NetlinkMessage rule_message(uint16_t type, uint16_t flags, const RuleInfo& rule) {
   fib_rule_hdr header{};
   header.family = family_of(rule.source);
-  header.src_len = bits(rule.source);
+  header.src_len = address_bits(rule.source);
   header.action = FR_ACT_TO_TBL;
   header.table = rule.table < 256 ? static_cast<uint8_t>(rule.table) : uint8_t{RT_TABLE_UNSPEC};
   NetlinkMessage message(type, flags, header);
@@ -117,7 +116,7 @@ std::optional<AddressInfo> parse_address(ByteView body) {
   const auto attributes = tail<ifaddrmsg>(body);
   auto address = attributes.address(IFA_LOCAL, header->ifa_family);
   if (!address) address = attributes.address(IFA_ADDRESS, header->ifa_family);
-  if (!address || header->ifa_prefixlen > (address->is_v4() ? 32 : 128)) return std::nullopt;
+  if (!address || header->ifa_prefixlen > address_bits(*address)) return std::nullopt;
   return AddressInfo{static_cast<int>(header->ifa_index), *address, header->ifa_prefixlen};
 }
 
@@ -267,7 +266,7 @@ NetlinkResult<void> KernelTables::add_address(int index, const Prefix& address) 
   header.ifa_prefixlen = address.length;
   header.ifa_index = static_cast<uint32_t>(index);
   header.ifa_scope = RT_SCOPE_UNIVERSE;
-  const bool host = address.length == bits(address.address);
+  const bool host = address.length == address_bits(address.address);
   uint32_t flags = host ? IFA_F_NOPREFIXROUTE : 0U;
   if (!address.address.is_v4()) flags |= IFA_F_NODAD;
   header.ifa_flags = static_cast<uint8_t>(flags & 0xffU);

@@ -12,6 +12,9 @@
 
 namespace clusterd {
 
+// The longest prefix that such an address can have.
+[[nodiscard]] inline uint8_t address_bits(const IpAddress& address) { return address.is_v4() ? 32 : 128; }
+
 struct LinkInfo {
   int index = 0;
   std::string name;

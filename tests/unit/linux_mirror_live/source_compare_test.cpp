@@ -20,7 +20,7 @@ namespace ml = mirror::live;
 class Recorded : public Channel {
  public:
   Result<void> send(std::span<const std::byte> message) override {
-    ByteReader in({reinterpret_cast<const uint8_t*>(message.data()), message.size()});
+    ByteReader in(bytes_of(message));
     std::vector<ml::SourceFrame> frames;
     while (true) {
       auto frame = ml::read_source_frame(in);

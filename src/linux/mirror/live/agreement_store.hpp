@@ -25,6 +25,9 @@
 
 namespace clusterd::live {
 
+// How often whoever has something that waits looks whether it can be recorded by now.
+inline constexpr std::chrono::milliseconds kSettleEvery{50};
+
 class AgreementStore {
  public:
   explicit AgreementStore(std::string manifest_path);

@@ -72,7 +72,7 @@ class Outbox {
 };
 
 // A message that arrived, and the frames that point into it.
-[[nodiscard]] inline std::span<const uint8_t> bytes_of(const std::vector<std::byte>& message) {
+[[nodiscard]] inline std::span<const uint8_t> bytes_of(std::span<const std::byte> message) {
   return {reinterpret_cast<const uint8_t*>(message.data()), message.size()};
 }
 

@@ -15,7 +15,6 @@ namespace ml = mirror::live;
 namespace {
 
 constexpr size_t kAtOnce = 2000;  // marks between two looks at what has come in
-constexpr auto kSettleEvery = std::chrono::milliseconds(50);
 
 }  // namespace
 

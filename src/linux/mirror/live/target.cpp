@@ -34,7 +34,7 @@ using live::Keeper;
 using live::TargetCompare;
 using live::Waiting;
 
-constexpr std::chrono::milliseconds kNow{0}, kSettleEvery{50};
+constexpr std::chrono::milliseconds kNow{0};
 
 class Target {
  public:
@@ -262,7 +262,7 @@ class Target {
     bool recorded = false;  // all that has been agreed on
     while (!waiting_.over()) {
       std::optional<std::chrono::milliseconds> patience = kNow;
-      if (applier_->empty()) patience = recorded ? std::nullopt : std::optional(kSettleEvery);
+      if (applier_->empty()) patience = recorded ? std::nullopt : std::optional(live::kSettleEvery);
       auto item = waiting_.pop(patience);
       if (!item) {
         if (!commit()) break;
