@@ -1,7 +1,9 @@
 """Targets that cannot take what they get, ends that are killed: nothing is skipped in silence, nothing is torn."""
+import concurrent.futures
 import contextlib
 import itertools
 import os
+import random
 import subprocess
 import threading
 import time
@@ -11,7 +13,7 @@ import pytest
 from grounds import Ground, NotHere
 from mutator import Mutator
 from pair import PairError, Pairs
-from tree import Tree, noise
+from tree import FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, Tree, noise
 
 PATIENCE = 60
 
@@ -344,6 +346,40 @@ def test_a_flush_ends_while_the_names_of_a_file_come_and_go(pair):
         writer.join()
     pair.flush()
     judge.assert_equal(pair.source, pair.target)
+
+
+def test_a_large_file_that_is_written_without_a_pause(pair):
+    """What the target has of it is built upon, although it was never at rest when it was read."""
+    source = Tree(pair.source)
+    source.write("database", noise(6 << 20, 1))
+    pair.flush()
+
+    def write(seed):
+        draw = random.Random(seed)
+        size = 6 << 20
+        for _ in range(600):
+            place, kind = draw.randrange(size), draw.randrange(30)
+            if kind == 0:
+                size = draw.randrange(4 << 20, 8 << 20)
+                source.truncate("database", size)
+            elif kind == 1:
+                source.fallocate("database", FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE, place, min(200_000, size - place))
+            elif kind == 2:
+                source.append("database", noise(draw.randrange(20_000), draw.random()))
+                size = os.path.getsize(source("database"))
+            elif kind == 3:  # a part of it moves
+                source.patch("database", place // 2, source.read("database")[place // 2 + 7:place // 2 + 500_000])
+            else:
+                source.patch("database", place - place % 8192, noise(8192, draw.random()))
+
+    for seed in range(5):
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            writer = pool.submit(write, seed)
+            while not writer.done():
+                pair.flush()
+            writer.result()
+        pair.flush()
+        judge.assert_equal(pair.source, pair.target, f"after the writes of seed {seed}")
 
 
 def test_temporary_names_do_not_stay(pair):

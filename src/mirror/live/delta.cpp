@@ -1,126 +1,54 @@
 #include "mirror/live/delta.hpp"
 
-#define XXH_STATIC_LINKING_ONLY
-#include <xxhash.h>
-
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace clusterd::mirror::live {
 namespace {
 
-constexpr size_t kMinBlock = 4 * 1024;
-constexpr size_t kMaxBlock = 1024 * 1024;
+// Bytes of the new version: what is between the literals that are not out yet and the read-ahead.
+class Window {
+ public:
+  Window(uint64_t begin, uint64_t end, const ReadAt& read) : base_(begin), end_(end), read_(read) {}
 
-constexpr size_t kStride = 64;
-constexpr auto kWeights = [] {
-  std::array<int16_t, kStride> weights{};
-  for (size_t i = 0; i < kStride; ++i) weights[i] = static_cast<int16_t>(kStride - i);
-  return weights;
-}();
+  // Nothing before `keep_from` will be asked for any more. Valid until the next call.
+  Result<std::span<const uint8_t>> view(uint64_t offset, size_t length, uint64_t keep_from) {
+    if (offset < base_ || offset + length > base_ + held_) {
+      if (auto ok = fill(offset + length, std::min(keep_from, offset)); !ok)
+        return tl::unexpected(ok.error());
+    }
+    return std::span<const uint8_t>(&buffer_[static_cast<size_t>(offset - base_)], length);
+  }
 
-// Both halves of the rolling sum, as in rsync.
-struct Rolling {
-  uint32_t a = 0, b = 0;
-  // A stride at a time: the sums within one do not wait for each other, and the compiler makes vectors of
-  // them.
-  void start(std::span<const uint8_t> block) {
-    a = b = 0;
-    while (block.size() >= kStride) {
-      std::array<int16_t, kStride> bytes;
-      std::copy_n(block.begin(), kStride, bytes.begin());
-      int32_t sum = 0, weighted = 0;
-      for (size_t i = 0; i < kStride; ++i) sum += bytes[i];
-      for (size_t i = 0; i < kStride; ++i) weighted += int32_t{bytes[i]} * int32_t{kWeights[i]};
-      b += static_cast<uint32_t>(kStride) * a + static_cast<uint32_t>(weighted);
-      a += static_cast<uint32_t>(sum);
-      block = block.subspan(kStride);
+ private:
+  // What fits into the cache of a processor is summed from there.
+  static constexpr uint64_t kReadAhead = 256 * 1024;
+
+  Result<void> fill(uint64_t until, uint64_t from) {
+    const size_t kept = from >= base_ && from < base_ + held_ ? static_cast<size_t>(base_ + held_ - from) : 0;
+    const auto wanted = static_cast<size_t>(std::min(end_, std::max(until, from + kept + kReadAhead)) - from);
+    if (wanted > capacity_) {
+      auto larger = std::make_unique_for_overwrite<uint8_t[]>(wanted);
+      if (kept > 0) std::memcpy(larger.get(), &buffer_[held_ - kept], kept);
+      buffer_ = std::move(larger);
+      capacity_ = wanted;
+    } else if (kept > 0 && from != base_) {
+      std::memmove(buffer_.get(), &buffer_[held_ - kept], kept);
     }
-    for (const uint8_t byte : block) {
-      a += byte;
-      b += a;
-    }
+    base_ = from;
+    held_ = wanted;
+    return read_(base_ + kept, std::span(buffer_.get(), wanted).subspan(kept));
   }
-  void roll(uint8_t out, uint8_t in, uint32_t length) {
-    a += static_cast<uint32_t>(in) - out;
-    b += a - length * out;
-  }
-  [[nodiscard]] uint32_t value() const { return (a & 0xffffU) | (b << 16U); }
+
+  std::unique_ptr<uint8_t[]> buffer_;  // not filled with zeros first, as a vector would be
+  size_t capacity_ = 0, held_ = 0;
+  uint64_t base_, end_;
+  const ReadAt& read_;
 };
 
-std::array<uint8_t, 12> strong_sum(std::span<const uint8_t> block, uint64_t seed) {
-  const XXH128_hash_t hash = XXH3_128bits_withSeed(block.data(), block.size(), seed);
-  std::array<uint8_t, 12> out;
-  std::memcpy(out.data(), &hash.low64, 8);
-  std::memcpy(out.data() + 8, &hash.high64, 4);
-  return out;
-}
-
 }  // namespace
-
-uint32_t block_size_for(uint64_t file_size) {
-  const auto wanted = static_cast<size_t>(std::sqrt(static_cast<double>(file_size)) * 4);
-  size_t size = kMinBlock;
-  while (size < wanted && size < kMaxBlock) size *= 2;
-  return static_cast<uint32_t>(size);
-}
-
-uint32_t weak_sum(std::span<const uint8_t> block) {
-  Rolling rolling;
-  rolling.start(block);
-  return rolling.value();
-}
-
-BlockSum block_sum(std::span<const uint8_t> block, uint64_t seed) {
-  return {weak_sum(block), strong_sum(block, seed)};
-}
-
-bool BlockSums::consistent() const {
-  if (size == 0) return blocks.empty();
-  return block_size >= kMinBlock && block_size <= kMaxBlock &&
-         blocks.size() == (size + block_size - 1) / block_size;
-}
-
-void Kept::add(uint64_t begin, uint64_t end) {
-  if (!ranges_.empty() && ranges_.back().second == begin) {
-    ranges_.back().second = end;
-  } else {
-    ranges_.emplace_back(begin, end);
-  }
-}
-
-bool Kept::covers(uint64_t begin, uint64_t end) const {
-  const auto after = std::ranges::upper_bound(ranges_, begin, {}, &std::pair<uint64_t, uint64_t>::first);
-  return after != ranges_.begin() && std::prev(after)->second >= end;
-}
-
-Result<BlockSums> sum_blocks(uint64_t size, uint64_t seed, const ReadAt& read) {
-  return sum_blocks(size, seed, read, {}, {});
-}
-
-Result<BlockSums> sum_blocks(uint64_t size, uint64_t seed, const ReadAt& read, const BlockSums& old,
-                             const Kept& kept) {
-  BlockSums sums;
-  sums.size = size;
-  sums.block_size = block_size_for(size);
-  std::vector<uint8_t> block(sums.block_size);
-  for (uint64_t at = 0; at < size; at += sums.block_size) {
-    const std::span<uint8_t> part(block.data(),
-                                  static_cast<size_t>(std::min<uint64_t>(block.size(), size - at)));
-    const uint64_t end = at + part.size();
-    const bool same_border =
-        sums.block_size == old.block_size && (part.size() == block.size() || end == old.size);
-    if (same_border && kept.covers(at, end)) {
-      sums.blocks.push_back(old.blocks[sums.blocks.size()]);
-      continue;
-    }
-    if (auto ok = read(at, part); !ok) return tl::unexpected(ok.error());
-    sums.blocks.push_back(block_sum(part, seed));
-  }
-  return sums;
-}
 
 struct DeltaFinder::Table {
   const BlockSums& old;
@@ -167,66 +95,109 @@ DeltaFinder::~DeltaFinder() = default;
 class DeltaFinder::Search {
  public:
   Search(const Table& table, uint64_t begin, uint64_t end, const ReadAt& read, DeltaSink& sink)
-      : table_(table), read_(read), sink_(sink), at_(begin), end_(end), literal_(begin), base_(begin) {}
+      : table_(table), sink_(sink), at_(begin), end_(end), literal_(begin), window_(begin, end, read) {}
 
   Result<void> run() {
-    const uint32_t size = table_.old.block_size;
     while (at_ < end_) {
-      auto matched = match_in_place();
-      if (!matched) return tl::unexpected(matched.error());
-      if (*matched) continue;
-      if (size == 0 || end_ - at_ < size || table_.by_weak.empty()) {
-        at_ = size == 0 ? end_ : std::min(end_, at_ + size);
-        if (auto ok = keep_literals_short(); !ok) return ok;
-        continue;
-      }
-      if (auto ok = roll(); !ok) return ok;
+      auto same = is_in_place(at_);
+      if (!same) return tl::unexpected(same.error());
+      auto ok = *same ? matched_in_place() : search_further();
+      if (!ok) return ok;
     }
     if (auto ok = put_literals(end_); !ok) return ok;
     return put_copy();
   }
 
  private:
-  // Is the block that begins here the one that began here before?
-  Result<bool> match_in_place() {
-    const auto& old = table_.old;
-    if (old.block_size == 0 || at_ % old.block_size != 0 || at_ >= old.size) return false;
-    const uint64_t length = std::min<uint64_t>(old.block_size, old.size - at_);
-    if (end_ - at_ < length) return false;
-    auto block = window(at_, static_cast<size_t>(length));
-    if (!block) return tl::unexpected(block.error());
-    if (strong_sum(*block, table_.seed) != old.blocks[static_cast<size_t>(at_ / old.block_size)].strong)
-      return false;
-    if (auto ok = matched(at_, length); !ok) return tl::unexpected(ok.error());
-    return true;
+  [[nodiscard]] uint64_t length_in_place(uint64_t at) const {
+    return std::min<uint64_t>(table_.old.block_size, table_.old.size - at);
   }
 
-  // Moves on until a block is found, or to the end, or to the next old border.
+  // Is the block that begins here the one that began here before?
+  Result<bool> is_in_place(uint64_t at) {
+    const auto& old = table_.old;
+    if (old.block_size == 0 || at % old.block_size != 0 || at >= old.size) return false;
+    const uint64_t length = length_in_place(at);
+    if (end_ - at < length) return false;
+    auto block = view(at, static_cast<size_t>(length));
+    if (!block) return tl::unexpected(block.error());
+    return strong_sum(*block, table_.seed) == old.blocks[static_cast<size_t>(at / old.block_size)].strong;
+  }
+
+  Result<void> matched_in_place() {
+    const uint64_t length = length_in_place(at_);
+    if (length < table_.old.block_size) {
+      auto block = view(at_, static_cast<size_t>(length));
+      if (!block) return tl::unexpected(block.error());
+      sink_.short_block(at_, *block);
+    }
+    return matched(at_, length);
+  }
+
+  Result<void> search_further() {
+    const uint32_t size = table_.old.block_size;
+    if (size == 0 || end_ - at_ < size || table_.by_weak.empty()) {
+      at_ = size == 0 ? end_ : std::min(end_, at_ + size);
+      return keep_literals_short();
+    }
+    return at_ % size == 0 && leave_out_ > 0 ? take_whole_block() : roll();
+  }
+
+  // As it is, unless it is one of the old blocks as a whole.
+  Result<void> take_whole_block() {
+    --leave_out_;
+    const uint32_t size = table_.old.block_size;
+    auto block = view(at_, size);
+    if (!block) return tl::unexpected(block.error());
+    if (const auto found = table_.find(weak_sum(*block), *block)) return matched(*found * size, size);
+    at_ += size;
+    return keep_literals_short();
+  }
+
+  // Moves on until a block is found, or to the next border, or to the end.
   Result<void> roll() {
     const uint32_t size = table_.old.block_size;
-    auto block = window(at_, size);
+    auto block = view(at_, size);
     if (!block) return tl::unexpected(block.error());
-    Rolling rolling;
+    RollingSum rolling;
     rolling.start(*block);
-    for (bool first = true;; first = false) {
-      if (!first && at_ % size == 0 && at_ < table_.old.size) return {};
+    const uint64_t border = (at_ / size + 1) * size;
+    const uint64_t last = std::min(border, end_ - size);
+    while (true) {
+      const uint64_t room = kMaxContent - (at_ - literal_);
+      const auto steps = static_cast<size_t>(std::min({last - at_, room, kRollAtOnce}));
+      auto bytes = view(at_, size + steps);
+      if (!bytes) return tl::unexpected(bytes.error());
+      size_t step = 0;
+      for (; step < steps && !table_.maybe(rolling.value()); ++step)
+        rolling.roll((*bytes)[step], (*bytes)[step + size], size);
+      at_ += step;
+      if (at_ == border) return nothing_found();
       if (table_.maybe(rolling.value())) {
-        block = window(at_, size);
-        if (!block) return tl::unexpected(block.error());
-        if (const auto found = table_.find(rolling.value(), *block)) return matched(*found * size, size);
+        const auto there = bytes->subspan(step, size);
+        if (const auto found = table_.find(rolling.value(), there)) {
+          fruitless_ = leave_out_ = 0;
+          return matched(*found * size, size);
+        }
       }
-      if (end_ - at_ == size) {  // the last position: what is left is literal
-        at_ = end_;
-        return keep_literals_short();
+      if (at_ == last) {
+        at_ = std::min(border, end_);
+        return nothing_found();
       }
-      auto pair = window(at_, size_t{size} + 1);
-      if (!pair) return tl::unexpected(pair.error());
-      rolling.roll(pair->front(), pair->back(), size);
-      ++at_;
-      if (at_ - literal_ >= kMaxContent) {
-        if (auto ok = keep_literals_short(); !ok) return ok;
+      if (step < steps) {
+        rolling.roll((*bytes)[step], (*bytes)[step + size], size);
+        ++at_;
       }
+      if (auto ok = keep_literals_short(); !ok) return ok;
     }
+  }
+
+  // To roll over what was changed in place finds nothing, at the price of a step for each byte. So the longer
+  // that goes on, the fewer blocks are rolled over: if something has moved, one of them is enough to find it.
+  Result<void> nothing_found() {
+    leave_out_ = (1U << fruitless_) - 1;
+    fruitless_ = std::min(fruitless_ + 1, kMaxFruitless);
+    return keep_literals_short();
   }
 
   Result<void> matched(uint64_t from, uint64_t length) {
@@ -259,7 +230,7 @@ class DeltaFinder::Search {
     if (auto ok = put_copy(); !ok) return ok;
     while (literal_ < to) {
       const auto n = static_cast<size_t>(std::min<uint64_t>(kMaxContent, to - literal_));
-      auto bytes = window(literal_, n);
+      auto bytes = view(literal_, n);
       if (!bytes) return tl::unexpected(bytes.error());
       if (auto ok = sink_.data(literal_, *bytes); !ok) return ok;
       literal_ += n;
@@ -267,32 +238,19 @@ class DeltaFinder::Search {
     return {};
   }
 
-  // Bytes of the new version. Holds what is between the literals that are not out yet and the read-ahead.
-  Result<std::span<const uint8_t>> window(uint64_t offset, size_t length) {
-    if (offset < base_ || offset + length > base_ + buffer_.size()) {
-      const uint64_t from = std::min(literal_, offset);
-      const size_t keep = from >= base_ && from < base_ + buffer_.size()
-                              ? static_cast<size_t>(base_ + buffer_.size() - from)
-                              : 0;
-      buffer_.erase(buffer_.begin(), buffer_.end() - static_cast<ptrdiff_t>(keep));
-      base_ = from;
-      const uint64_t want = std::min(end_, std::max<uint64_t>(offset + length, base_ + keep + kReadAhead));
-      buffer_.resize(static_cast<size_t>(want - base_));
-      if (auto ok = read_(base_ + keep, std::span(buffer_).subspan(keep)); !ok)
-        return tl::unexpected(ok.error());
-    }
-    return std::span<const uint8_t>(buffer_).subspan(static_cast<size_t>(offset - base_), length);
+  Result<std::span<const uint8_t>> view(uint64_t offset, size_t length) {
+    return window_.view(offset, length, literal_);
   }
 
-  static constexpr uint64_t kReadAhead = 1024 * 1024;
+  static constexpr uint32_t kMaxFruitless = 4;  // 15 of 16 blocks are not rolled over
+  static constexpr uint64_t kRollAtOnce = 64 * 1024;
   const Table& table_;
-  const ReadAt& read_;
   DeltaSink& sink_;
   uint64_t at_, end_;
   uint64_t literal_;  // from here to at_ nothing has matched
   uint64_t copy_from_ = 0, copy_to_ = 0, copy_length_ = 0;
-  std::vector<uint8_t> buffer_;
-  uint64_t base_;
+  uint32_t fruitless_ = 0, leave_out_ = 0;  // so many blocks are not rolled over until one is
+  Window window_;
 };
 
 Result<void> DeltaFinder::find(uint64_t begin, uint64_t end, const ReadAt& read, DeltaSink& sink) const {

@@ -190,15 +190,17 @@ Result<Sender::Found> Sender::send_file(const Reading& reading, Status status) {
       status = *now;
     }
   }
-  // A file that is written all the time takes a fortieth of this thread at most.
-  const auto cost = Clock::now() - begun;
-  if (cost > std::chrono::milliseconds(2)) {
-    if (resting_.size() > kMaxResting) resting_.clear();
-    resting_[reading.path] = Clock::now() + std::min<Clock::duration>(40 * cost, std::chrono::seconds(20));
-  }
+  rest(reading.path, Clock::now() - begun);
   if (auto ok = link_others(reading.as, status); !ok) return tl::unexpected(ok.error());
   if (status.links > 1 && reading.as == reading.path) whole_[reading.object] = reading.path;
   return Found::kSent;
+}
+
+// A file that is written all the time takes a fortieth of either end's time at most.
+void Sender::rest(const std::string& path, Clock::duration cost) {
+  if (cost <= std::chrono::milliseconds(2)) return;
+  if (resting_.size() > kMaxResting) resting_.clear();
+  resting_[path] = Clock::now() + std::min<Clock::duration>(40 * cost, std::chrono::seconds(20));
 }
 
 Result<Sender::Found> Sender::join(const std::string& whole, const std::string& path) {
@@ -290,13 +292,7 @@ Result<void> Sender::link(const std::string& leader, const std::string& path) {
 
 Result<void> Sender::rename(const std::string& from, const std::string& to, const std::string& object) {
   links_.moved(from, to);
-  std::map<std::string, Sums> kept;
-  for (auto it = sums_.begin(); it != sums_.end();) {
-    auto path = ml::moved(it->first, from, to);
-    if (path) kept[*path] = std::move(it->second);
-    it = path || ml::is_within(it->first, to) ? sums_.erase(it) : std::next(it);
-  }
-  sums_.merge(kept);
+  move_sums(from, to);
   for (const SentLately& each : sent_lately(to)) lately_.erase(each.path);
   for (const SentLately& each : sent_lately(from)) {
     auto node = lately_.extract(each.path);
@@ -324,7 +320,7 @@ Result<void> Sender::remove(const std::vector<std::string>& paths) {
 
 Result<void> Sender::put_removal(const std::string& path) {
   ++tally.removed;
-  sums_.erase(path);
+  (void)take_sums(path);
   links_.removed(path);
   sent(path, "");
   return put(ml::Remove{0, path}, {.kind = Flight::Kind::kRemove, .path = path});

@@ -128,6 +128,7 @@ class Sender {
       kNone,   // it changed while it was read
     } proof = Proof::kRead;
     Instant since{};
+    Clock::time_point begun{};  // of a large file
   };
   struct Sums {
     mirror::live::BlockSums blocks;
@@ -143,14 +144,12 @@ class Sender {
   Result<Found> send_file(const Reading& reading, Status status);
   Result<bool> send_small(const Reading& reading, const Status& status, bool last_try);
   Result<void> send_large(const Reading& reading, const Status& status);
-  Result<void> send_parts(const std::string& path, int file, const Status& status, const Sums* base,
-                          Sums& made);
   class Parts;
-  Result<uint64_t> send_whole(int file, const Status& status, const mirror::live::ReadAt& read,
-                              mirror::live::DeltaSink& sink, mirror::live::BlockSums& sums);
-  Result<uint64_t> send_delta(int file, const Status& status, const mirror::live::BlockSums& base,
-                              const mirror::live::ReadAt& read, mirror::live::DeltaSink& sink);
-  Result<const Sums*> base_for(const std::string& path, const Status& status, Sums& space);
+  Result<void> send_parts(const Reading& reading, const Status& status, const mirror::live::BlockSums* base,
+                          Parts& parts);
+  static Result<void> send_whole(uint64_t begin, uint64_t end, const mirror::live::ReadAt& read,
+                                 mirror::live::DeltaSink& sink);
+  Result<std::optional<Sums>> base_for(const std::string& path, const Status& status);
   Result<void> link_others(const std::string& path, const Status& status);
   Result<Found> join(const std::string& whole, const std::string& path);
   [[nodiscard]] std::string whole_by_another_name(const std::string& path, const std::string& object) const;
@@ -158,6 +157,9 @@ class Sender {
   Result<void> put_removal(const std::string& path);
   void sent(const std::string& path, std::string object);
   void keep_sums(const std::string& path, Sums sums);
+  std::optional<Sums> take_sums(const std::string& path);
+  void move_sums(const std::string& from, const std::string& to);
+  void rest(const std::string& path, Clock::duration cost);
   void unreadable(const std::string& path, const Failure& why);
   void again(const Reading& reading, std::chrono::milliseconds after, std::optional<Instant> of);
   std::string path_now(size_t flight, std::string path) const;
@@ -182,6 +184,7 @@ class Sender {
   // In this round, of what has several names: object -> the name by which all of it was sent.
   std::map<std::string, std::string> whole_;
   std::map<std::string, Clock::time_point> resting_;
+  Clock::time_point acked_at_{};  // the last time
   std::map<std::string, unsigned> strikes_;
   struct Sent {
     Clock::time_point at;

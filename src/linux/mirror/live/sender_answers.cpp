@@ -43,7 +43,7 @@ void Sender::take(const ml::Failed& failed) {
   const auto at = static_cast<size_t>(it - flights_.begin());
   const bool renamed = it->kind == Flight::Kind::kRename;
   const std::string path = path_now(at, renamed ? it->to : it->path);
-  sums_.erase(path);
+  (void)take_sums(path);
   const Instant began = it->since;
   constexpr auto kNow = std::chrono::milliseconds(0);
   if (renamed) {
@@ -74,6 +74,8 @@ void Sender::take(const ml::Failed& failed) {
 }
 
 void Sender::take(const ml::Acked& acked) {
+  const auto now = Clock::now();
+  const auto before = std::exchange(acked_at_, now);
   while (!flights_.empty() && flights_.front().number <= acked.number) {
     Flight flight = std::move(flights_.front());
     flights_.pop_front();
@@ -82,6 +84,7 @@ void Sender::take(const ml::Acked& acked) {
       const std::lock_guard lock(paths_mutex_);
       if (const auto count = paths_.find(flight.path); --count->second == 0) paths_.erase(count);
     }
+    if (flight.begun != Clock::time_point{}) rest(flight.path, now - std::max(flight.begun, before));
     if (flight.failed) continue;
     strikes_.erase(flight.path);
     troubles.erase(flight.path);

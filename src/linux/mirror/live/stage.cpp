@@ -11,7 +11,7 @@
 
 #include "linux/mirror/live/apply.hpp"
 #include "linux/mirror/live/contents.hpp"
-#include "mirror/live/delta.hpp"
+#include "mirror/live/block_sums.hpp"
 
 namespace clusterd::live {
 
@@ -35,30 +35,14 @@ Outcome<void> write_at(int file, uint64_t offset, std::span<const uint8_t> conte
   return {};
 }
 
-// The holes of a file, and what the sums of its blocks would be if all of it were one: holes need not be
-// read, and there may be far more of them than anybody could read.
-std::pair<ml::BlockSums, ml::Kept> holes_of(int file, uint64_t size, uint64_t seed) {
-  std::pair<ml::BlockSums, ml::Kept> out;
-  auto& [zeros, holes] = out;
+// Holes need not be read, and there may be far more of them than anybody could read.
+void tell_holes(int file, uint64_t size, ml::SumsInPassing& sums) {
   uint64_t at = 0;
-  bool any = false;
-  const auto hole_until = [&](uint64_t end) {
-    if (end > at) holes.add(at, end);
-    any = any || end > at;
-  };
   for (auto extent = next_extent(file, 0, size); extent; extent = next_extent(file, at, size)) {
-    hole_until(extent->begin);
+    sums.hole(at, extent->begin);
     at = extent->end;
   }
-  hole_until(size);
-  if (!any) return out;
-  zeros.size = size;
-  zeros.block_size = ml::block_size_for(size);
-  const std::vector<uint8_t> block(zeros.block_size);
-  zeros.blocks.assign((size + block.size() - 1) / block.size(), ml::block_sum(block, seed));
-  if (const size_t rest = size % block.size(); rest > 0)
-    zeros.blocks.back() = ml::block_sum(std::span(block).first(rest), seed);
-  return out;
+  sums.hole(at, size);
 }
 
 }  // namespace
@@ -359,8 +343,9 @@ Outcome<ml::Signature> Applier::signature(const std::string& path,
     return read_fully(file, at, into) ? clusterd::Result<void>()
                                       : fail(Code::kRetry, "it has become shorter");
   };
-  const auto [zeros, holes] = holes_of(file, status->size, seed_);
-  auto sums = ml::sum_blocks(status->size, seed_, read, zeros, holes);
+  ml::SumsInPassing passing(status->size, seed_);
+  tell_holes(file, status->size, passing);
+  auto sums = passing.take(read);
   auto after = look(file, "");
   if (!sums || !after || after->ctime_ns != status->ctime_ns) return end;
   bases_[{status->device, status->inode}].signed_at = status->ctime_ns;
