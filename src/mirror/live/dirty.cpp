@@ -239,7 +239,11 @@ std::vector<std::pair<std::string, DirtyName>> DirtySet::take(Instant now, size_
   std::vector<std::pair<std::string, DirtyName>> out;
   next_due_ = Instant::max();
   for (auto it = names_.begin(); it != names_.end();) {
-    if (it->second.due > now || it->second.since > until || out.size() == most) {
+    if (out.size() == most) {  // with a hundred thousand of them, to look at all would cost more than this
+      next_due_ = now;
+      break;
+    }
+    if (it->second.due > now || it->second.since > until) {
       next_due_ = std::min(next_due_, it->second.due);
       ++it;
       continue;

@@ -114,7 +114,7 @@ class DirtySet {
     return it != names_.end() && it->second.created;
   }
 
-  // No later than when the next mark is due; just then, after a `take`.
+  // No later than when the next mark is due; just then, after a `take` of all that was due.
   [[nodiscard]] std::optional<Instant> next_due() const;
   [[nodiscard]] std::optional<Instant> oldest() const;
   [[nodiscard]] size_t size() const { return names_.size(); }

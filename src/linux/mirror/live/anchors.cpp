@@ -94,6 +94,12 @@ const Anchors::Anchor* Anchors::find(std::string_view path) const {
   return nullptr;
 }
 
+Outcome<Fd> Anchors::open_in(const Place& place, int flags) {
+  Fd fd(openat2_beneath(place.folder.get(), place.name.empty() ? "." : place.name, flags | O_NOFOLLOW));
+  if (!fd.valid()) return failure("cannot open", place.name);
+  return fd;
+}
+
 bool Anchors::covers(std::string_view path) const { return find(path) != nullptr; }
 
 bool Anchors::is_root(std::string_view path) const {

@@ -32,6 +32,7 @@ class Anchors {
   [[nodiscard]] Outcome<Place> place(const std::string& path) const;
   // The path itself, with these flags (O_NOFOLLOW is added).
   [[nodiscard]] Outcome<Fd> open_at(const std::string& path, int flags) const;
+  [[nodiscard]] static Outcome<Fd> open_in(const Place& place, int flags);
   [[nodiscard]] bool covers(std::string_view path) const;  // a root, or below one
   [[nodiscard]] bool is_root(std::string_view path) const;
   // Each root still is what it was opened as. The path that is not, or "".

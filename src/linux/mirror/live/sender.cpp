@@ -22,13 +22,6 @@ constexpr size_t kMaxLately = 100'000;
 constexpr size_t kMaxFlights = 20'000;  // a tree that is sent for the first time has any number of files
 constexpr size_t kMaxResting = 10'000;
 
-// Without touching the access time, where that is allowed.
-Outcome<Fd> open_to_read(const Anchors& anchors, const std::string& path) {
-  auto file = anchors.open_at(path, O_RDONLY | O_NONBLOCK | O_NOATIME);
-  if (!file && file.error().error == EPERM) file = anchors.open_at(path, O_RDONLY | O_NONBLOCK);
-  return file;
-}
-
 }  // namespace
 
 Sender::Sender(const Anchors& anchors, AgreementStore& store, Links& links, Outbox<ml::SourceFrame>& out,
@@ -93,26 +86,31 @@ void Sender::unreadable(const std::string& path, const Failure& why) {
 }
 
 Result<Sender::Found> Sender::send(const std::string& path, uint8_t marks) {
-  auto place = anchors_.place(path);
-  auto status = place ? look(place->folder.get(), place->name) : tl::unexpected(place.error());
+  Seen seen(anchors_, path);
+  return send(seen, marks);
+}
+
+Result<Sender::Found> Sender::send(Seen& seen, uint8_t marks) {
+  const std::string& path = seen.path();
+  const auto& status = seen.status();
   if (!status) {
     if (is_absent(status.error().error)) return Found::kGone;
     unreadable(path, status.error());
     return Found::kSent;
   }
-  if (status->type == 'f' && (marks & ml::kContents) != 0) return contents(path);
+  if (status->type == 'f' && (marks & ml::kContents) != 0) return contents(seen, path);
   if (status->type != 'd' && (marks & ml::kName) != 0) {
     const std::string other = links_.other(anchors_, *status, path);
     if (!other.empty()) {
       if (auto ok = link(other, path); !ok) return tl::unexpected(ok.error());
     }
   }
-  const std::string object = object_at(place->folder.get(), place->name);
+  const std::string& object = seen.object();
   if (status->type != 'd' && status->type != 'f') {
     if (const auto whole = whole_by_another_name(path, object); !whole.empty()) return join(whole, path);
   }
   sent(path, object);
-  auto traits = read_traits(place->folder.get(), place->name, *status);
+  auto traits = seen.traits();
   if (!traits) {
     unreadable(path, traits.error());
     return Found::kSent;
@@ -141,7 +139,13 @@ Result<Sender::Found> Sender::send(const std::string& path, uint8_t marks) {
 }
 
 Result<Sender::Found> Sender::contents(const std::string& path, const std::string& as) {
-  auto file = open_to_read(anchors_, path);
+  Seen seen(anchors_, path);
+  return contents(seen, as);
+}
+
+Result<Sender::Found> Sender::contents(Seen& seen, const std::string& as) {
+  const std::string& path = seen.path();
+  auto file = seen.open_to_read();
   auto status = file ? look(file->get(), "") : tl::unexpected(file.error());
   if (file && status && status->type == 'f') {
     const Reading reading{path, as, object_at(file->get(), ""), std::move(*file)};
@@ -253,7 +257,8 @@ Result<void> Sender::link_others(const std::string& path, const Status& status) 
 }
 
 Result<void> Sender::check_hash(const std::string& path) {
-  auto file = open_to_read(anchors_, path);
+  const Seen seen(anchors_, path);
+  auto file = seen.open_to_read();
   auto status = file ? look(file->get(), "") : tl::unexpected(file.error());
   if (!status || status->type != 'f') return contents(path) ? Result<void>() : fail(Code::kRetry, "broken");
   const std::string object = object_at(file->get(), "");

@@ -23,6 +23,7 @@
 #include "linux/mirror/live/agreement_store.hpp"
 #include "linux/mirror/live/links.hpp"
 #include "linux/mirror/live/outbox.hpp"
+#include "linux/mirror/live/seen.hpp"
 #include "mirror/live/delta.hpp"
 
 namespace clusterd::live {
@@ -59,6 +60,7 @@ class Sender {
   // `marks` as in mirror::live::Mark; kContents: send it, kAttributes alone: the contents are known to be
   // right.
   enum class Found { kSent, kGone, kDirectory };
+  Result<Found> send(Seen& seen, uint8_t marks);
   Result<Found> send(const std::string& path, uint8_t marks);
   // What is sent from now on is read after all that asks for it was marked, or found by a compare: a file
   // that is asked for by several of its names need be sent by one of them only, and joined to the others.
@@ -135,6 +137,7 @@ class Sender {
     uint64_t number = 0;  // of the operation that made this version at the target
   };
 
+  Result<Found> contents(Seen& seen, const std::string& as);
   // A file that is read: what it is called here and there, and its handle.
   struct Reading {
     const std::string &path, &as;

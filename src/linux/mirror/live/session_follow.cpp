@@ -282,24 +282,25 @@ Result<void> Session::perform_mark(const std::string& path, ml::DirtyName name, 
              now_instant() + std::chrono::duration_cast<Duration>(*rest - std::chrono::steady_clock::now()));
     return {};
   }
+  Seen seen(place_.anchors, path);
   if (const auto it = expected_.find(path); it != expected_.end()) {
-    const std::string object = object_at(place_.anchors, path);
+    const std::string& object = seen.object();
     if (!object.empty() && object != it->second && !name.created) name.marks |= ml::kContents | ml::kSubtree;
     expected_.erase(it);
   }
-  if (!name.object.empty() && object_at(place_.anchors, path) != name.object) {
+  if (!name.object.empty() && seen.object() != name.object) {
     const std::lock_guard lock(place_.shared.mutex);
     place_.shared.dirty.orphaned(name.object, name.marks, name.since);
     name.object.clear();
   }
   if (name.created) {
     // A second name of a file that the target has is no new file.
-    auto status = look(place_.anchors, path);
+    const auto& status = seen.status();
     if (status && status->type == 'f' && place_.links.other(place_.anchors, *status, path).empty())
       name.marks |= ml::kContents;
   }
   if ((name.marks & (ml::kName | ml::kAttributes | ml::kContents)) == 0) name.marks |= ml::kAttributes;
-  auto found = sender_.send(path, name.marks);
+  auto found = sender_.send(seen, name.marks);
   if (!found) return tl::unexpected(found.error());
   if (*found == Sender::Found::kDirectory && (name.marks & ml::kSubtree) != 0)
     scopes.push_back({path, name.since});
