@@ -166,15 +166,27 @@ Outcome<Place> Anchors::place(const std::string& path) const {
   return place;
 }
 
+std::string_view Anchors::rest_of(const std::string& path, const Anchor& anchor) {
+  std::string_view rest =
+      std::string_view(path).substr(anchor.directory ? anchor.path.size() : path.rfind('/'));
+  if (!rest.empty()) rest.remove_prefix(1);
+  return rest;
+}
+
+std::optional<Anchors::Way> Anchors::way(const std::string& path) const {
+  const Anchor* anchor = find(path);
+  const std::string_view rest = anchor ? rest_of(path, *anchor) : "";
+  if (!anchor || rest.size() > kLongestStep) return std::nullopt;
+  return Way{anchor->folder.get(), std::string(rest)};
+}
+
 Outcome<Fd> Anchors::open_at(const std::string& path, int flags) const {
   const Anchor* anchor = find(path);
   if (!anchor) {
     errno = EXDEV;
     return failure("outside of the mirror:", path);
   }
-  std::string_view rest =
-      std::string_view(path).substr(anchor->directory ? anchor->path.size() : path.rfind('/'));
-  if (!rest.empty()) rest.remove_prefix(1);
+  const std::string_view rest = rest_of(path, *anchor);
   Fd fd = open_steps(anchor->folder.get(), rest.empty() ? "." : rest, flags | O_NOFOLLOW);
   if (!fd.valid()) return failure("cannot open", path);
   return fd;

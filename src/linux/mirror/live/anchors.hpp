@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,12 @@ class Anchors {
   // The path itself, with these flags (O_NOFOLLOW is added).
   [[nodiscard]] Outcome<Fd> open_at(const std::string& path, int flags) const;
   [[nodiscard]] static Outcome<Fd> open_in(const Place& place, int flags);
+  // From the anchor that it lies below; nullopt: there is none, or that way is too long to be gone at once.
+  struct Way {
+    int folder = -1;
+    std::string rest;  // "" for the anchor itself
+  };
+  [[nodiscard]] std::optional<Way> way(const std::string& path) const;
   [[nodiscard]] bool covers(std::string_view path) const;  // a root, or below one
   [[nodiscard]] bool is_root(std::string_view path) const;
   // Each root still is what it was opened as. The path that is not, or "".
@@ -51,6 +58,7 @@ class Anchors {
     uint64_t device = 0, inode = 0;
   };
   [[nodiscard]] const Anchor* find(std::string_view path) const;
+  static std::string_view rest_of(const std::string& path, const Anchor& anchor);
   std::vector<Anchor> anchors_;  // longest paths first
 };
 

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,16 +12,12 @@
 #include <ctime>
 
 #include "linux/mirror/entry_type.hpp"
+#include "linux/mirror/live/xattrs.hpp"
 #include "mirror/escape.hpp"
 #include "mirror/live/frames.hpp"
 
 namespace clusterd::live {
 namespace {
-
-std::string proc_path(int folder, const std::string& name) {
-  return name.empty() ? fmt::format("/proc/self/fd/{}", folder)
-                      : fmt::format("/proc/self/fd/{}/{}", folder, name);
-}
 
 int64_t nanoseconds(const statx_timestamp& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
 
@@ -35,65 +30,6 @@ timespec to_timespec(int64_t ns) {
     --t.tv_sec;
   }
   return t;
-}
-
-// What is carried over: everything but what a file system keeps for itself. ACLs are the two "system." ones.
-bool mirrored_xattr(std::string_view name) {
-  if (name.substr(0, 7) == "system.")
-    return name == "system.posix_acl_access" || name == "system.posix_acl_default";
-  return name != "security.evm" && name != "security.ima";
-}
-
-Outcome<std::vector<std::string>> xattr_names(const std::string& path) {
-  std::vector<char> list(1024);
-  while (true) {
-    const ssize_t n = ::llistxattr(path.c_str(), list.data(), list.size());
-    if (n < 0 && errno == ERANGE && list.size() < 64 * 1024) {
-      list.resize(64 * 1024);
-      continue;
-    }
-    if (n < 0) {
-      if (errno == ENOTSUP) return std::vector<std::string>{};
-      return failure("cannot read the attributes of", path);
-    }
-    std::vector<std::string> names;
-    for (const char* at = list.data(); at < list.data() + n; at += std::strlen(at) + 1) {
-      if (mirrored_xattr(at)) names.emplace_back(at);
-    }
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-}
-
-Outcome<void> set_xattrs(const std::string& path, const Traits& traits, bool follow) {
-  const auto list = [&]() -> Outcome<std::vector<std::string>> {
-    if (!follow) return xattr_names(path);
-    std::vector<char> names(64 * 1024);
-    const ssize_t n = ::listxattr(path.c_str(), names.data(), names.size());
-    std::vector<std::string> out;
-    for (const char* at = names.data(); n > 0 && at < names.data() + n; at += std::strlen(at) + 1) {
-      if (mirrored_xattr(at)) out.emplace_back(at);
-    }
-    return out;
-  }();
-  if (!list) return tl::unexpected(list.error());
-  for (const std::string& name : *list) {
-    const bool wanted = std::any_of(traits.xattrs.begin(), traits.xattrs.end(),
-                                    [&](const auto& x) { return x.first == name; });
-    if (wanted) continue;
-    const int done =
-        follow ? ::removexattr(path.c_str(), name.c_str()) : ::lremovexattr(path.c_str(), name.c_str());
-    // A default label of a security module cannot be removed, and need not be.
-    if (done != 0 && errno != ENODATA && name.compare(0, 9, "security.") != 0)
-      return failure("cannot remove an attribute of", path);
-  }
-  for (const auto& [name, value] : traits.xattrs) {
-    if (!mirrored_xattr(name)) continue;
-    const int done = follow ? ::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0)
-                            : ::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0);
-    if (done != 0) return failure(fmt::format("cannot set {} of", mirror::escape(name)), path);
-  }
-  return {};
 }
 
 }  // namespace
@@ -134,9 +70,13 @@ Outcome<Status> look(const Anchors& anchors, const std::string& path) {
   return look(fd->get(), "");
 }
 
+Outcome<Status> glance(const Anchors& anchors, const std::string& path) {
+  const auto way = anchors.way(path);
+  return way ? look(way->folder, way->rest) : look(anchors, path);
+}
+
 Outcome<Traits> read_traits(int folder, const std::string& name, const Status& status) {
   Traits traits;
-  const std::string path = proc_path(folder, name);
   if (status.type == 'l') {
     std::string target(4096, '\0');
     const ssize_t n = ::readlinkat(folder, name.c_str(), target.data(), target.size());
@@ -144,30 +84,7 @@ Outcome<Traits> read_traits(int folder, const std::string& name, const Status& s
     target.resize(static_cast<size_t>(n));
     traits.link_target = std::move(target);
   }
-  // Through its own descriptor the last link is to be followed: it is the kernel's, not the file's.
-  std::vector<std::string> names;
-  if (name.empty()) {
-    std::vector<char> list(64 * 1024);
-    const ssize_t n = ::listxattr(path.c_str(), list.data(), list.size());
-    if (n < 0 && errno != ENOTSUP) return failure("cannot read the attributes of", path);
-    for (const char* at = list.data(); n > 0 && at < list.data() + n; at += std::strlen(at) + 1) {
-      if (mirrored_xattr(at)) names.emplace_back(at);
-    }
-    std::sort(names.begin(), names.end());
-  } else {
-    auto listed = xattr_names(path);
-    if (!listed) return tl::unexpected(listed.error());
-    names = std::move(*listed);
-  }
-  for (const std::string& each : names) {
-    std::string value(64 * 1024, '\0');
-    const ssize_t n = name.empty() ? ::getxattr(path.c_str(), each.c_str(), value.data(), value.size())
-                                   : ::lgetxattr(path.c_str(), each.c_str(), value.data(), value.size());
-    if (n < 0 && errno == ENODATA) continue;
-    if (n < 0) return failure("cannot read the attributes of", path);
-    value.resize(static_cast<size_t>(n));
-    traits.xattrs.emplace_back(each, std::move(value));
-  }
+  if (auto ok = Xattrs(folder, name).read(traits); !ok) return tl::unexpected(ok.error());
   if (mirror::live::traits_size(traits) > mirror::live::kMaxTraits) {
     errno = E2BIG;
     return failure("too many attributes:", name);
@@ -221,11 +138,10 @@ Outcome<void> give_attributes(int folder, const std::string& name, const Status&
   }
   // A change of the owner takes set-id bits away, and an ACL is the mode's other face: mode, then ACLs.
   const bool link = status.type == 'l';
-  if (!link && ::chmod(proc_path(pin.get(), "").c_str(), status.mode) != 0) {
+  if (!link && ::chmod(fmt::format("/proc/self/fd/{}", pin.get()).c_str(), status.mode) != 0) {
     return failure("cannot change the mode of", name);
   }
-  const std::string path = link ? proc_path(folder, name) : proc_path(pin.get(), "");
-  if (auto ok = set_xattrs(path, traits, !link); !ok) return ok;
+  if (auto ok = link ? Xattrs(folder, name).make(traits) : Xattrs(pin.get(), "").make(traits); !ok) return ok;
   const timespec times[2] = {{0, UTIME_OMIT}, to_timespec(status.mtime_ns)};
   if (::utimensat(pin.get(), "", times, AT_EMPTY_PATH) != 0)
     return failure("cannot change the time of", name);
@@ -236,7 +152,7 @@ Outcome<void> give_attributes(int file, const Status& status, const Traits& trai
   if (::fchown(file, status.uid, status.gid) != 0) return failure("cannot change the owner of", "a new file");
   if (::fchmod(file, status.mode) != 0) return failure("cannot change the mode of", "a new file");
   if (!traits.xattrs.empty()) {
-    if (auto ok = set_xattrs(proc_path(file, ""), traits, true); !ok) return ok;
+    if (auto ok = Xattrs(file, "").make(traits); !ok) return ok;
   }
   set_mtime(file, status.mtime_ns);
   return {};

@@ -20,6 +20,9 @@ inline constexpr int64_t kClockGrainNs = 20'000'000;
 
 [[nodiscard]] Outcome<Status> look(int folder, const std::string& name);  // "" with a descriptor: itself
 [[nodiscard]] Outcome<Status> look(const Anchors& anchors, const std::string& path);
+// The same in one step, but symbolic links on the way are followed: for guesses, which are checked before
+// use, and for what is held against what was known before.
+[[nodiscard]] Outcome<Status> glance(const Anchors& anchors, const std::string& path);
 [[nodiscard]] Status to_status(const struct statx& st);
 [[nodiscard]] Outcome<Traits> read_traits(int folder, const std::string& name, const Status& status);
 

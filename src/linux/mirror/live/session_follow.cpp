@@ -245,7 +245,7 @@ Result<void> Session::find_names(const std::vector<std::pair<std::string, ml::Di
   for (const auto& [path, name] : due) {
     if (name.created) fresh.insert(path);
     if ((name.marks & ml::kName) == 0) continue;
-    auto status = look(place_.anchors, path);
+    auto status = glance(place_.anchors, path);
     if (!status || status->type == 'd' || status->links < 2) continue;
     place_.links.note(*status, path, false);
     named[object_at(place_.anchors, path)] = *status;  // not its inode's number: that comes again
@@ -363,7 +363,7 @@ void Session::settle() {
         if (place_.shared.dirty.holds(path)) return std::nullopt;
       }
       if (sender_.in_flight(path)) return std::nullopt;
-      auto status = look(place_.anchors, path);
+      auto status = glance(place_.anchors, path);
       return status ? std::optional(*status) : std::nullopt;
     });
   }
