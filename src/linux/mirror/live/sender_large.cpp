@@ -19,7 +19,8 @@ constexpr size_t kMaxHeld = size_t{2} << 20U;  // sums of blocks: 32 MiB
 class Sender::Parts : public ml::DeltaSink {
  public:
   Parts(Sender& sender, uint64_t size, const ml::BlockSums* base) : sender_(sender), base_(base) {
-    if (size / ml::block_size_for(size) < kMaxHeld) sums_.emplace(size, sender.seed_);
+    const bool large = size > ml::kMaxContent && size / ml::block_size_for(size) < kMaxHeld;
+    if (large) sums_.emplace(size, sender.seed_);
   }
   Result<void> copy(uint64_t from, uint64_t to, uint64_t length) override {
     if (sums_) sums_->copied(*base_, from, to, length);
