@@ -54,6 +54,11 @@ void Files::set_root(ServiceId service, NodeId node, RootFault fault) {
   side(service, node).fault = fault;
   side(service, node).refilled_from = writes_.size();
   side(service, node).halts_forgotten = false;
+  side(service, node).let_go.clear();
+}
+
+void Files::confirmed(const MirrorOrder& order, NodeId source) {
+  side(order.service, source).let_go.insert(order.mirror.at());
 }
 
 void Files::forget_manifests(NodeId node) {
@@ -259,6 +264,7 @@ void Files::replace(Transfer& run, uint32_t file) {
   const bool gone =
       source.fault != RootFault::kNone && (original == source.tree.end() || hidden(source, original->second));
   if (original != source.tree.end() && !gone) there = original->second;
+  const bool confirmed = run.order.confirmed || source.let_go.contains(run.order.mirror.at());
   const Version here = held(target, file);
   if (there == here) return;
   if (target.fault != RootFault::kNone) return;  // it is written into the empty mount point
@@ -272,8 +278,8 @@ void Files::replace(Transfer& run, uint32_t file) {
     ++run.report.removed;
     // Without a manifest it is the first run, which cannot know that there was more.
     const auto known = source.manifests.find(run.order.mirror.at());
-    const bool may_go = run.order.confirmed || source.halts_forgotten;
-    if (gone && !may_go && known != source.manifests.end() && !known->second.files.empty())
+    if (gone && !confirmed && !source.halts_forgotten && known != source.manifests.end() &&
+        !known->second.files.empty())
       accuse_(fmt::format("S10: file {} is deleted because the source is empty", file));
   }
   // The deletion of a file that the peer never had takes nothing away when the file comes back.
@@ -284,13 +290,12 @@ void Files::replace(Transfer& run, uint32_t file) {
     // A file that both nodes had, and whose absence at the source an administrator has confirmed, is no loss.
     const auto& mirrored = target.manifests[run.order.mirror.at()].files;
     const auto agreed = mirrored.find(file);
-    const bool let_go =
-        gone && run.order.confirmed && agreed != mirrored.end() && agreed->second == here.write;
+    const bool let_go = gone && confirmed && agreed != mirrored.end() && agreed->second == here.write;
     if (!let_go) run.overwritten.insert(here.write);
     if (run.resync && run.backs_up && here.exists) {
       run.kept.insert(here.write);
       target.backups.insert(here.write);
-    } else if (here.exists && !(gone && run.order.confirmed)) {
+    } else if (here.exists && !(gone && confirmed)) {
       accuse_(fmt::format("S9: write {} of file {} is overwritten without a backup set", here.write, file));
     }
   }

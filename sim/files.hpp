@@ -70,6 +70,8 @@ class Files {
   // The state file is lost, and with it which mirrors had halted (A3): a root that was refilled meanwhile is
   // a folder like any other from now on.
   void forget_halts(NodeId node);
+  // An administrator has let the mirror go on, and this order says so.
+  void confirmed(const MirrorOrder& order, NodeId source);
   void booted(NodeId node) { ++boots_.at(node.at()); }
 
   // These files were written to at this epoch: what has become of them since is their own history.
@@ -123,8 +125,11 @@ class Files {
   struct Side {
     Tree tree;
     RootFault fault = RootFault::kNone;
-    uint64_t refilled_from = 0;            // kRefilled: the first write that is there
-    bool halts_forgotten = false;          // kRefilled: nobody can know any more that it had been emptied
+    uint64_t refilled_from = 0;    // kRefilled: the first write that is there
+    bool halts_forgotten = false;  // kRefilled: nobody can know any more that it had been emptied
+    // kRefilled: mirrors of which an administrator has confirmed it. The run that this was good for may have
+    // broken off; nothing asks again then.
+    std::set<size_t> let_go;
     std::map<size_t, Manifest> manifests;  // per mirror
     std::set<uint64_t> backups;
     std::set<uint64_t> named;          // in a loss report

@@ -65,6 +65,7 @@ void World::run_mirror(NodeId id, const MirrorOrder& order) {
   }
   if (order.kind == MirrorReport::Kind::kPause) return;
   run.source_root = files_.root(order.service, id);
+  if (order.confirmed) files_.confirmed(order, id);
   const auto halt = files_.source_halt(run);
   if (halt || mirror.to || !reachable(id) || !machine(peer).node) {
     run.report.outcome = halt        ? MirrorReport::Outcome::kHalted
