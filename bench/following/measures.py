@@ -285,9 +285,9 @@ class Measures:
         return time.monotonic() - begin
 
     def fio(self, root):
-        """On a warm file, that the first pass is not the making of it."""
+        """On a warm file, and long enough that what the making of it costs the mirror counts for little."""
         done = subprocess.run(["fio", "--name=w", f"--filename={root}/fio", "--size=64M", "--rw=randwrite", "--bs=4k",
-                               "--fsync=8", "--io_size=24M", "--randseed=7", "--output-format=json"], check=True,
+                               "--fsync=8", "--io_size=120M", "--randseed=7", "--output-format=json"], check=True,
                               capture_output=True)
         return json.loads(done.stdout)["jobs"][0]["write"]["runtime"] / 1e3
 
