@@ -11,7 +11,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 const std::vector<Nemesis::Kind>& Nemesis::kinds() {
-  static const std::vector<Kind> all{
+  static const std::vector<Kind> kAll{
       {"power", &Nemesis::power, false},
       {"daemon", &Nemesis::daemon, false},
       {"freeze", &Nemesis::freeze, false},
@@ -62,7 +62,7 @@ const std::vector<Nemesis::Kind>& Nemesis::kinds() {
       {"roll-back", &Nemesis::roll_back, true},
       {"false-force", &Nemesis::false_force, true},
   };
-  return all;
+  return kAll;
 }
 
 Nemesis::Nemesis(World& world, Random random) : world_(world), random_(random) {
@@ -404,7 +404,7 @@ void Nemesis::order_rare() {
 // ---- watchdogs and fences ----
 
 const std::vector<Nemesis::Kind>& Nemesis::effect_kinds() {
-  static const std::vector<Kind> all{
+  static const std::vector<Kind> kAll{
       {"fence-fault", &Nemesis::fence_fault, false},
       {"no-watchdog", &Nemesis::no_watchdog, false},
       {"switch-on", &Nemesis::switch_on, false},
@@ -412,7 +412,7 @@ const std::vector<Nemesis::Kind>& Nemesis::effect_kinds() {
       {"frozen-and-isolated", &Nemesis::frozen_isolated, false},
       {"fence-lies", &Nemesis::fence_lies, true},
   };
-  return all;
+  return kAll;
 }
 
 void Nemesis::begin_effects() {

@@ -10,7 +10,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 const std::vector<Nemesis::Scene>& Nemesis::scenes() {
-  static const std::vector<Scene> all{
+  static const std::vector<Scene> kAll{
       {"a-host-changes-sides", &Nemesis::host_changes_sides},
       {"a-new-daemon-goes-on-unproven", &Nemesis::new_daemon_unproven},
       {"the-standby-is-late", &Nemesis::standby_late},
@@ -20,7 +20,7 @@ const std::vector<Nemesis::Scene>& Nemesis::scenes() {
       {"forced-and-cut-off", &Nemesis::forced_and_cut_off},
       {"the-standby-holds-back", &Nemesis::standby_holds_back},
   };
-  return all;
+  return kAll;
 }
 
 // Drawn apart, so that a seed without them is what it was before there were any.

@@ -55,10 +55,11 @@ void World::judge_end(NodeId id, const StopUnit& stop) {
   m.now.hands_over.insert(stop.service.at());
   for (size_t s = 0; s < config_.services.size(); ++s) {
     if (!contains(config_.services.at(s).after, stop.service)) continue;
-    if (whole(id, ServiceId(s)) && open(ServiceId(s)))
+    if (whole(id, ServiceId(s)) && open(ServiceId(s))) {
       judge_.accuse(now_, fmt::format("S14: {} is stopped on {} before {}, which runs after it",
                                       config_.service(stop.service).name, config_.node(id).name,
                                       config_.services.at(s).name));
+    }
   }
 }
 

@@ -287,7 +287,7 @@ std::string MirrorRules::scrub(const std::string& name, Actions& out) {
     }
     orders.push_back({id_, MirrorId(i), Kind::kScrub, epoch_, false});
   }
-  if (const std::string none = unknown(name); !none.empty()) return none;
+  if (std::string none = unknown(name); !none.empty()) return none;
   if (orders.empty()) return "only live mirrors are scrubbed; rsync compares with --checksum";
   out.mirror_orders.insert(out.mirror_orders.end(), orders.begin(), orders.end());
   return "";

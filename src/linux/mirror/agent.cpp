@@ -36,7 +36,7 @@ class Agent {
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) break;
       buffer.append(chunk, static_cast<size_t>(n));
-      for (size_t end; (end = buffer.find('\n')) != std::string::npos; buffer.erase(0, end + 1)) {
+      for (size_t end = 0; (end = buffer.find('\n')) != std::string::npos; buffer.erase(0, end + 1)) {
         take(std::string_view(buffer).substr(0, end));
       }
       if (buffer.size() > mirror::kMaxMessage) break;

@@ -19,7 +19,6 @@
 namespace clusterd {
 namespace {
 
-using mirror::Entry;
 using mirror::escape;
 
 // Opens `path` (relative) below the folder `root`, through no symbolic link.

@@ -111,6 +111,7 @@ Result<int> run_child(const std::vector<std::string>& arguments, RunControl& con
   if (::pipe2(err, O_CLOEXEC) != 0) return fail(Code::kRetry, "no pipe can be made");
   Fd err_read(err[0]), err_write(err[1]);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
 

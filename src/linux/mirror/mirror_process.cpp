@@ -116,6 +116,7 @@ class MirrorProcess::Impl {
     ::fcntl(theirs.get(), F_SETFL, 0);  // the agent's end blocks
     std::vector<std::string> agent = words("agent");
     std::vector<char*> argv;
+    argv.reserve(agent.size() + 1);
     for (auto& word : agent) argv.push_back(word.data());
     argv.push_back(nullptr);
     const pid_t parent = ::getpid();
@@ -208,7 +209,7 @@ class MirrorProcess::Impl {
     }
     input_.append(chunk, static_cast<size_t>(n));
     size_t at = 0;
-    for (size_t end; (end = input_.find('\n', at)) != std::string::npos; at = end + 1) {
+    for (size_t end = 0; (end = input_.find('\n', at)) != std::string::npos; at = end + 1) {
       take(std::string_view(input_).substr(at, end - at));
     }
     input_.erase(0, at);

@@ -24,7 +24,6 @@
 namespace clusterd {
 namespace {
 
-using mirror::escape;
 using mirror::ReceiveOptions;
 
 // The source finds this line among rsync's own.

@@ -171,6 +171,7 @@ mirror::RootNow look_at_root(const std::string& configured, const std::vector<Mo
 mirror::EntryStream walk_trees(const std::vector<std::string>& roots,
                                const std::vector<std::string>& exclude) {
   std::vector<std::string> paths;
+  paths.reserve(roots.size());
   for (const auto& root : roots) paths.push_back(root_path(root));
   auto walker = std::make_shared<Walker>(std::move(paths), exclude);
   return [walker] { return walker->next(); };

@@ -129,7 +129,7 @@ size_t path_in_entry(std::string_view line) {
 }
 
 EntryStream failing(Error error) {
-  return [error]() -> Result<std::optional<Entry>> { return tl::unexpected(error); };
+  return [error = std::move(error)]() -> Result<std::optional<Entry>> { return tl::unexpected(error); };
 }
 
 }  // namespace

@@ -18,10 +18,10 @@ Kind plan_both(const SourceName& here, const Listed& there) {
   if (here.leader != there.leader) return here.leader.empty() ? Kind::kContents : Kind::kLink;
   if (!here.leader.empty()) return Kind::kEqual;
   if (here.status.size != there.status.size) return Kind::kContents;
-  if (unchanged)
-    return same                                            ? Kind::kEqual
-           : here.status.mtime_ns == there.status.mtime_ns ? Kind::kAttributes
-                                                           : Kind::kHash;
+  if (unchanged) {
+    if (same) return Kind::kEqual;
+    return here.status.mtime_ns == there.status.mtime_ns ? Kind::kAttributes : Kind::kHash;
+  }
   return here.status.mtime_ns == there.status.mtime_ns ? Kind::kHash : Kind::kContents;
 }
 

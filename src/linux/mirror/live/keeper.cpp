@@ -56,7 +56,7 @@ Outcome<Fd> Keeper::folder_for(const std::string& path) const {
     return tl::unexpected(Failure{ENOSPC, made.error().message});
   Fd folder(::open(files_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid()) return failure("cannot open", files_);
-  for (size_t begin = 1, end; (end = path.find('/', begin)) != std::string::npos; begin = end + 1) {
+  for (size_t begin = 1, end = 0; (end = path.find('/', begin)) != std::string::npos; begin = end + 1) {
     const std::string name = path.substr(begin, end - begin);
     if (::mkdirat(folder.get(), name.c_str(), 0700) != 0 && errno != EEXIST)
       return failure("cannot create in the backup set", path.substr(0, end));

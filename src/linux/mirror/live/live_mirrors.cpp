@@ -48,7 +48,7 @@ class LiveMirrors::Keeper {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [this] { return ends_ || !waiting_.empty(); });
       if (ends_) break;
-      const auto order = std::move(waiting_.front());
+      const auto order = waiting_.front();
       waiting_.pop_front();
       const bool other_tenure = !order || order->epoch != epoch_;
       lock.unlock();

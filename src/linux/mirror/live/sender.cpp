@@ -30,7 +30,7 @@ Sender::Sender(const Anchors& anchors, AgreementStore& store, Links& links, Outb
 
 Result<void> Sender::put(ml::SourceFrame frame, Flight flight) {
   if (flights_.size() >= kMaxFlights) {
-    const auto ok = hooks_.wait([this] { return flights_.size() < kMaxFlights / 2; });
+    auto ok = hooks_.wait([this] { return flights_.size() < kMaxFlights / 2; });
     if (!ok) return ok;
   }
   if (flight.kind != Flight::Kind::kRemove && flight.status.type != 'd') {

@@ -104,7 +104,7 @@ class Session {
   Result<bool> send_unfinished(Due& due, size_t which, std::set<std::string>& finished);
   Result<bool> perform_rename(Due& due, size_t which, std::set<std::string>& finished);
   void mark_orphans();
-  void mark_orphans(mirror::live::DirtySet::Orphans orphans);
+  void mark_orphans(const mirror::live::DirtySet::Orphans& orphans);
   Instant not_marked_since(const std::string& object, const mirror::live::DirtyName& name, Instant now);
   template <class Marks>
   void give_back(const Marks& marks);

@@ -96,7 +96,7 @@ Result<void> Session::work() {
     due = take_due();
   }
   auto done = perform_renames(due);
-  mark_orphans(std::move(due.orphans));
+  mark_orphans(due.orphans);
   if (!done) {
     give_back(due.marks);
     return done;
@@ -142,11 +142,11 @@ void Session::mark_orphans() {
     const std::lock_guard lock(place_.shared.mutex);
     orphans = place_.shared.dirty.take_orphans();
   }
-  mark_orphans(std::move(orphans));
+  mark_orphans(orphans);
 }
 
 // A file that was changed by a name that is gone may have other names.
-void Session::mark_orphans(ml::DirtySet::Orphans orphans) {
+void Session::mark_orphans(const ml::DirtySet::Orphans& orphans) {
   std::optional<Instant> seek;  // for what has changed since then
   if (orphans.too_many && !place_.links.empty()) seek = kFirst;
   for (const auto& [object, name] : orphans.objects) {
@@ -340,7 +340,7 @@ Result<void> Session::between() {
   between_ = true;
   const Instant since = sender_.since;
   Scopes scopes;
-  mark_orphans(std::move(due.orphans));
+  mark_orphans(due.orphans);
   auto done = perform_marks(due, scopes);
   between_ = false;
   const Instant ended = now_instant();

@@ -296,7 +296,7 @@ class LiveSource::Impl {
     anchors_ = std::make_unique<live::Anchors>(std::move(*anchors));
     links_.clear();
     auto follower = live::Follower::start(*anchors_, mirror_.exclude,
-                                          [this](std::vector<Hint> hints) { take_hints(std::move(hints)); });
+                                          [this](const std::vector<Hint>& hints) { take_hints(hints); });
     if (!follower && follower.error().code != Code::kConfig) return tl::unexpected(follower.error());
     // Without: what changes is found by comparing again and again, and the report says so.
     unfollowed_ = follower ? "" : follower.error().message + "; it is compared again and again instead";
@@ -304,7 +304,7 @@ class LiveSource::Impl {
     return {};
   }
 
-  void take_hints(std::vector<Hint> hints) {
+  void take_hints(const std::vector<Hint>& hints) {
     const std::lock_guard lock(shared_.mutex);
     const Instant now = live::now_instant();
     const live::HintMarks marks{shared_.dirty, *anchors_, links_, shared_.exact && mirror_.remove};

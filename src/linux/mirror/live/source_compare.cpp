@@ -161,8 +161,8 @@ Result<void> SourceCompare::send_differences(Sender& sender) {
     links_.settle([&](const std::string& path) { return !is_listed(path); });
   }
   sender.begin_round();
-  for (ml::Listing& listing : listings) {
-    auto ok = listing.missing ? send_missing(sender, listing.path) : send_listing(sender, std::move(listing));
+  for (const ml::Listing& listing : listings) {
+    auto ok = listing.missing ? send_missing(sender, listing.path) : send_listing(sender, listing);
     if (!ok) return ok;
   }
   if (entries > 0) {
@@ -210,7 +210,7 @@ Result<std::vector<ml::SourceName>> SourceCompare::names_here(const std::string&
   return out;
 }
 
-Result<void> SourceCompare::send_listing(Sender& sender, ml::Listing listing) {
+Result<void> SourceCompare::send_listing(Sender& sender, const ml::Listing& listing) {
   auto here = names_here(listing.path);
   if (!here) return tl::unexpected(here.error());
   size_t at = 0;

@@ -59,7 +59,7 @@ class SourceCompare {
   };
   void run();
   Result<void> walk();
-  Result<void> send_listing(Sender& sender, mirror::live::Listing listing);
+  Result<void> send_listing(Sender& sender, const mirror::live::Listing& listing);
   Result<void> make_folders_above(Sender& sender, const std::string& path);
   Result<void> send_missing(Sender& sender, const std::string& folder);
   Result<void> perform(Sender& sender, const mirror::live::Step& step, const std::string& path,
