@@ -54,7 +54,7 @@ void Files::set_root(ServiceId service, NodeId node, RootFault fault) {
   side(service, node).fault = fault;
   side(service, node).refilled_from = writes_.size();
   side(service, node).halts_forgotten = false;
-  side(service, node).let_go.clear();
+  if (fault != RootFault::kRefilled) side(service, node).let_go.clear();
 }
 
 void Files::confirmed(const MirrorOrder& order, NodeId source) {
@@ -264,7 +264,8 @@ void Files::replace(Transfer& run, uint32_t file) {
   const bool gone =
       source.fault != RootFault::kNone && (original == source.tree.end() || hidden(source, original->second));
   if (original != source.tree.end() && !gone) there = original->second;
-  const bool confirmed = run.order.confirmed || source.let_go.contains(run.order.mirror.at());
+  const bool confirmed = run.order.confirmed || (source.fault == RootFault::kRefilled &&
+                                                 source.let_go.contains(run.order.mirror.at()));
   const Version here = held(target, file);
   if (there == here) return;
   if (target.fault != RootFault::kNone) return;  // it is written into the empty mount point

@@ -127,8 +127,8 @@ class Files {
     RootFault fault = RootFault::kNone;
     uint64_t refilled_from = 0;    // kRefilled: the first write that is there
     bool halts_forgotten = false;  // kRefilled: nobody can know any more that it had been emptied
-    // kRefilled: mirrors of which an administrator has confirmed it. The run that this was good for may have
-    // broken off; nothing asks again then.
+    // Mirrors of which an administrator has confirmed the fault. The run that this was good for may have
+    // broken off: what is still empty asks again then, and what was refilled does not.
     std::set<size_t> let_go;
     std::map<size_t, Manifest> manifests;  // per mirror
     std::set<uint64_t> backups;
