@@ -133,13 +133,15 @@ void SumsInPassing::data(uint64_t offset, std::span<const uint8_t> bytes) {
 
 void SumsInPassing::hole(uint64_t begin, uint64_t end) {
   const uint32_t size = sums_.block_size;
-  const std::vector<uint8_t> zeros(end - begin < size ? static_cast<size_t>(end - begin) : size);
-  std::optional<BlockSum> whole;
   for (size_t block = first_from(begin); block < known_.size(); ++block) {
     const auto length = static_cast<size_t>(sums_.length_of(block));
     if (uint64_t{block} * size + length > end) return;
-    if (length == size && !whole) whole = block_sum(zeros, seed_);
-    know(block, length == size ? *whole : block_sum(std::span(zeros).first(length), seed_));
+    if (length != size) {
+      know(block, block_sum(std::vector<uint8_t>(length), seed_));
+    } else {
+      if (!zeros_) zeros_ = block_sum(std::vector<uint8_t>(size), seed_);
+      know(block, *zeros_);
+    }
   }
 }
 

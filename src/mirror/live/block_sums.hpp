@@ -66,8 +66,9 @@ class SumsInPassing {
   BlockSums sums_;
   std::vector<bool> known_;
   size_t unknown_ = 0;
-  std::vector<uint8_t> begun_;  // of a block that comes in pieces
-  uint64_t next_ = 0;           // where its next byte is
+  std::optional<BlockSum> zeros_;  // of a whole block of a hole
+  std::vector<uint8_t> begun_;     // of a block that comes in pieces
+  uint64_t next_ = 0;              // where its next byte is
 };
 
 }  // namespace clusterd::mirror::live

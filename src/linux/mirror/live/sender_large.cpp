@@ -78,8 +78,9 @@ Result<void> Sender::send_large(const Reading& reading, const Status& status) {
   }
   if (auto ok = out_.put(begin); !ok) return ok;
   const uint64_t before = out_.bytes();
-  Parts parts(*this, status.size, *base ? &(*base)->blocks : nullptr);
-  auto sent = send_parts(reading, status, *base ? &(*base)->blocks : nullptr, parts);
+  const ml::BlockSums* const blocks = *base ? &(*base)->blocks : nullptr;
+  Parts parts(*this, status.size, blocks);
+  auto sent = send_parts(reading, status, blocks, parts);
   const bool unreadable_now = !sent && sent.error().code == Code::kUncertain;
   if (!sent && !unreadable_now) return sent;
   auto after = look(file, "");

@@ -90,7 +90,6 @@ class Session {
     std::vector<mirror::live::DirtyRename> renames;
     std::vector<std::vector<std::string>> above;  // of each rename: folders that have to be made first
     std::vector<std::pair<std::string, mirror::live::DirtyName>> marks;
-    mirror::live::DirtySet::Orphans orphans;
     uint64_t heard = 0;  // so many renames
   };
   struct Scope {  // a directory whose contents are to be compared
@@ -104,7 +103,6 @@ class Session {
   Result<bool> send_unfinished(Due& due, size_t which, std::set<std::string>& finished);
   Result<bool> perform_rename(Due& due, size_t which, std::set<std::string>& finished);
   void mark_orphans();
-  void mark_orphans(const mirror::live::DirtySet::Orphans& orphans);
   Instant not_marked_since(const std::string& object, const mirror::live::DirtyName& name, Instant now);
   template <class Marks>
   void give_back(const Marks& marks);

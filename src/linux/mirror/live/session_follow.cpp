@@ -96,7 +96,7 @@ Result<void> Session::work() {
     due = take_due();
   }
   auto done = perform_renames(due);
-  mark_orphans(due.orphans);
+  mark_orphans();
   if (!done) {
     give_back(due.marks);
     return done;
@@ -131,22 +131,17 @@ Session::Due Session::take_due() {
     for (const auto& rename : due.renames) due.above.push_back(dirty.created_above(rename.to));
   }
   due.heard = dirty.heard();
-  due.orphans = dirty.take_orphans();
   due.marks = dirty.take(now_instant(), kAtOnce, flushing_.value_or(Instant::max()));
   return due;
 }
 
+// A file that was changed by a name that is gone may have other names.
 void Session::mark_orphans() {
   ml::DirtySet::Orphans orphans;
   {
     const std::lock_guard lock(place_.shared.mutex);
     orphans = place_.shared.dirty.take_orphans();
   }
-  mark_orphans(orphans);
-}
-
-// A file that was changed by a name that is gone may have other names.
-void Session::mark_orphans(const ml::DirtySet::Orphans& orphans) {
   std::optional<Instant> seek;  // for what has changed since then
   if (orphans.too_many && !place_.links.empty()) seek = kFirst;
   for (const auto& [object, name] : orphans.objects) {
@@ -340,7 +335,7 @@ Result<void> Session::between() {
   between_ = true;
   const Instant since = sender_.since;
   Scopes scopes;
-  mark_orphans(due.orphans);
+  mark_orphans();
   auto done = perform_marks(due, scopes);
   between_ = false;
   const Instant ended = now_instant();
